@@ -1,0 +1,67 @@
+"""Every error a user can meet, in one small tree.
+
+    LoracastError
+    ├── DataError          a file, frame or array that cannot be used as given
+    ├── CodecError         numbers and symbols that do not fit each other
+    ├── ModelError         a model that cannot be found, loaded or used safely
+    ├── AdapterError       an adapter that does not belong to its base
+    ├── ConfigError        a recipe or an option that says something impossible
+    ├── BudgetExceeded     work that does not fit into the FLOPs budget
+    ├── StorageError       a folder that cannot be written, or holds a broken state
+    └── AnnotationError    an annotation or a teacher's answer that fails its checks
+
+A message is one line: what was got, what was expected, where, and what to do.
+The command line prints it and exits with code 2.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AdapterError",
+    "AnnotationError",
+    "BudgetExceeded",
+    "CodecError",
+    "ConfigError",
+    "DataError",
+    "LoracastError",
+    "ModelError",
+    "StorageError",
+]
+
+
+class LoracastError(Exception):
+    """The base of all errors that loracast raises on purpose."""
+
+    exit_code = 2
+
+
+class DataError(LoracastError):
+    """A file, frame or array cannot be used as given."""
+
+
+class CodecError(LoracastError):
+    """Numbers and symbols do not fit each other."""
+
+
+class ModelError(LoracastError):
+    """A model cannot be found, loaded or used safely."""
+
+
+class AdapterError(LoracastError):
+    """An adapter cannot be read, or does not belong to its base."""
+
+
+class ConfigError(LoracastError):
+    """A recipe or an option says something impossible."""
+
+
+class BudgetExceeded(LoracastError):
+    """The work does not fit into what is left of the FLOPs budget."""
+
+
+class StorageError(LoracastError):
+    """A folder cannot be written, or holds a broken state."""
+
+
+class AnnotationError(LoracastError):
+    """An annotation, or a teacher's answer, fails its checks."""
