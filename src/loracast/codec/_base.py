@@ -1,0 +1,108 @@
+"""What every codec offers: numbers in, symbols out, and back, with an explicit state.
+
+A symbol is one character; its id is its place in the codec's `alphabet`. Which token of which
+model stands for a symbol is not known here (see `tasks`). The scaling state is fitted on the
+context alone and travels with the encoded series, so nothing is global and nothing is implied.
+`Encoded.values` is the room for codecs that show numbers to the model as numbers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from loracast.errors import CodecError
+
+__all__ = ["Codec", "Encoded", "Grammar", "State"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How one series was scaled: C scales and offsets, and whatever the codec adds.
+
+    Plain lists, so that it serialises to JSON and back without loss.
+    """
+
+    codec: str
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    extra: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded series: symbol ids (L,), its state, and (L, C) values where a codec uses them."""
+
+    symbols: np.ndarray
+    state: State
+    values: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A deterministic automaton over symbols: which may follow, and when a time step is complete.
+
+    Args:
+        next_state: (Q, A) int16; the state after reading a symbol, -1 where it may not follow.
+        ends_step: (Q, A) bool; reading this symbol in this state completes one time step.
+        start: the state before the first symbol of a step; every completed step leads to a state
+            that is equivalent to it.
+        max_symbols_per_step: the longest legal time step, in symbols.
+    """
+
+    next_state: np.ndarray
+    ends_step: np.ndarray
+    start: int
+    max_symbols_per_step: int
+
+
+class Codec(ABC):
+    """Turns values (T, C) into symbols and back."""
+
+    name: str
+    alphabet: tuple[str, ...]
+
+    @abstractmethod
+    def fit(self, context: np.ndarray) -> State:
+        """The scaling state of one series, from its context (T, C) alone; NaN is ignored."""
+
+    @abstractmethod
+    def encode(self, values: np.ndarray, state: State) -> Encoded:
+        """Symbols of values (T, C) under a state; every step ends complete."""
+
+    @abstractmethod
+    def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:
+        """Values (T, C) of the complete steps in symbols (L,).
+
+        Raises:
+            CodecError: symbols that the grammar does not allow.
+        """
+
+    @abstractmethod
+    def grammar(self, n_channels: int) -> Grammar:
+        """The legal continuations of a forecast with C channels (no missing values)."""
+
+    @abstractmethod
+    def config(self) -> dict[str, object]:
+        """What `make_codec(**config)` needs to build this codec again."""
+
+    def text(self, symbols: np.ndarray) -> str:
+        """The symbols as one string."""
+        return "".join(self.alphabet[int(i)] for i in symbols)
+
+    def symbols(self, text: str) -> np.ndarray:
+        """The string as symbol ids (L,) int64.
+
+        Raises:
+            CodecError: a character outside the alphabet.
+        """
+        index = {symbol: i for i, symbol in enumerate(self.alphabet)}
+        unknown = sorted(set(text) - set(index))
+        if unknown:
+            raise CodecError(
+                f"got the characters {unknown} in a text for codec {self.name!r}; "
+                f"expected only {''.join(self.alphabet)!r}"
+            )
+        return np.array([index[c] for c in text], dtype=np.int64)

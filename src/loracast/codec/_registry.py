@@ -1,0 +1,32 @@
+"""Codecs by name, so that a recipe, a saved adapter or a command line can ask for one."""
+
+from __future__ import annotations
+
+import inspect
+
+from loracast.codec._base import Codec
+from loracast.codec._compact import CompactCodec
+from loracast.errors import CodecError
+
+__all__ = ["PRESETS", "make_codec"]
+
+_CLASSES: dict[str, type[Codec]] = {"compact": CompactCodec}
+PRESETS: tuple[str, ...] = tuple(_CLASSES)
+
+
+def make_codec(name: str = "compact", **options: object) -> Codec:
+    """A codec by name; `make_codec(**codec.config())` builds the same codec again.
+
+    Raises:
+        CodecError: an unknown name, an unknown option, or a value an option cannot have.
+    """
+    if name not in _CLASSES:
+        raise CodecError(f"got codec {name!r}; expected one of {', '.join(PRESETS)}")
+    known = list(inspect.signature(_CLASSES[name]).parameters)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise CodecError(f"codec {name!r}: got options {unknown}; expected some of {known}")
+    try:
+        return _CLASSES[name](**options)
+    except (TypeError, ValueError) as error:
+        raise CodecError(f"codec {name!r}: got options {options}; {error}") from error
