@@ -1,0 +1,32 @@
+"""What a model's work costs, before it runs, and a ledger that keeps it within a budget.
+
+    Architecture ─┐
+    LoraSpec ─────┼─> Convention ──> CostTable ──> Plan      (before)
+    B, L, S ──────┘   exact             │
+                      coursework        └───────> Ledger     (during: reserve, run, settle)
+                      mao2025
+
+Knows shapes and numbers of FLOPs; it knows neither weights nor tasks.
+"""
+
+from __future__ import annotations
+
+from loracast.flops._architecture import Architecture
+from loracast.flops._convention import Convention, get_convention
+from loracast.flops._cost import CostTable
+from loracast.flops._ledger import Charge, Ledger, LedgerEntry
+from loracast.flops._lora import LoraSpec
+from loracast.flops._units import format_flops, parse_flops
+
+__all__ = [
+    "Architecture",
+    "Charge",
+    "Convention",
+    "CostTable",
+    "Ledger",
+    "LedgerEntry",
+    "LoraSpec",
+    "format_flops",
+    "get_convention",
+    "parse_flops",
+]

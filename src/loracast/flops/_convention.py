@@ -1,0 +1,165 @@
+"""A convention: how FLOPs are counted, as a named object with its source.
+
+Every convention fills the same component tree for the same questions, so that published totals
+can be set beside each other. Formulas live in the subclasses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from loracast.errors import ConfigError
+from loracast.flops._architecture import Architecture
+from loracast.flops._cost import CostTable
+from loracast.flops._lora import LoraSpec
+
+__all__ = ["CONVENTIONS", "Convention", "get_convention"]
+
+CONVENTIONS = ("coursework", "exact", "mao2025")
+
+
+class Convention(ABC):
+    """Counts the FLOPs of one model under one set of rules.
+
+    Arguments of all questions: `batch` B rows, `length` L tokens a row, `lora` the adapter
+    (None: none, and in `train_step` full training). Answers are `CostTable`s.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def train_step(
+        self,
+        arch: Architecture,
+        batch: int,
+        length: int,
+        lora: LoraSpec | None,
+        head_positions: float | None = None,
+    ) -> CostTable:
+        """Forward, loss and backward of B rows of L tokens (the optimiser is left out).
+
+        Args:
+            arch: the model.
+            batch: rows B.
+            length: tokens a row L, padding included.
+            lora: what is trained; None trains everything.
+            head_positions: positions per row that go through head and loss; None means all.
+        """
+
+    @abstractmethod
+    def forward(
+        self,
+        arch: Architecture,
+        batch: int,
+        length: int,
+        lora: LoraSpec | None = None,
+        head_positions: float | None = None,
+        loss: bool = False,
+    ) -> CostTable:
+        """One forward pass of B rows of L tokens.
+
+        Args:
+            arch: the model.
+            batch: rows B.
+            length: tokens a row L, padding included.
+            lora: the adapter that runs along, or None.
+            head_positions: positions per row that go through the head; None means all.
+            loss: count the loss at the head's positions too.
+        """
+
+    @abstractmethod
+    def decode(
+        self,
+        arch: Architecture,
+        positions: float,
+        cached: float,
+        head_positions: float,
+        lora: LoraSpec | None = None,
+    ) -> CostTable:
+        """Steps with a key/value cache, summed over rows and steps.
+
+        Args:
+            arch: the model.
+            positions: token positions fed in all.
+            cached: sum over these positions of the keys each is multiplied with.
+            head_positions: positions in all that go through the head.
+            lora: the adapter that runs along, or None.
+        """
+
+    def validate(
+        self, arch: Architecture, batch: int, length: int, lora: LoraSpec | None = None
+    ) -> CostTable:
+        """A validation pass: forward and loss at every position."""
+        return self.forward(arch, batch, length, lora, loss=True)
+
+    def prefill(
+        self, arch: Architecture, batch: int, length: int, lora: LoraSpec | None = None
+    ) -> CostTable:
+        """A prompt of L tokens read into the cache, with the head at its last position."""
+        return self.forward(arch, batch, length, lora, head_positions=1)
+
+    def forecast(
+        self,
+        arch: Architecture,
+        batch: int,
+        length: int,
+        new_tokens: int,
+        samples: int = 1,
+        forced: int = 0,
+        lora: LoraSpec | None = None,
+    ) -> CostTable:
+        """A whole forecast: one prefill per row shared by its samples, then cached decoding.
+
+        The first token comes from the prefill and the last one is never fed back. A forced
+        token (a separator) is fed but not sampled, so it needs no pass through the head.
+
+        Args:
+            arch: the model.
+            batch: rows B.
+            length: prompt tokens a row L.
+            new_tokens: tokens written per sample, forced ones included.
+            samples: paths per row S.
+            forced: how many of the new tokens are forced.
+            lora: the adapter that runs along, or None.
+
+        Raises:
+            ConfigError: `forced` is negative or leaves no token to sample.
+        """
+        if not 0 <= forced < new_tokens:
+            raise ConfigError(
+                f"forecast: got forced={forced} of new_tokens={new_tokens}, expected at least one "
+                "sampled token"
+            )
+        rows, fed = batch * samples, new_tokens - 1
+        keys = fed * length + fed * (fed + 1) // 2
+        sampled = new_tokens - forced - 1
+        return self.prefill(arch, batch, length, lora) + self.decode(
+            arch, rows * fed, rows * keys, rows * sampled, lora
+        )
+
+
+def get_convention(name: str, **options: Any) -> Convention:
+    """The convention of this name: `exact`, `coursework` or `mao2025`.
+
+    Raises:
+        ConfigError: unknown name or option.
+    """
+    from loracast.flops._coursework import Coursework
+    from loracast.flops._exact import Exact
+    from loracast.flops._mao2025 import Mao2025
+
+    kinds: dict[str, type[Convention]] = {
+        "exact": Exact,
+        "coursework": Coursework,
+        "mao2025": Mao2025,
+    }
+    if name not in kinds:
+        raise ConfigError(f"convention: got {name!r}, expected one of {', '.join(CONVENTIONS)}")
+    try:
+        return kinds[name](**options)
+    except TypeError:
+        raise ConfigError(
+            f"convention {name}: options {sorted(options)} are not all known to it"
+        ) from None

@@ -1,0 +1,1 @@
+from loracast.flops._exact import Exact as Coursework
