@@ -1,0 +1,193 @@
+"""In plain words: whom the adapted model beats, whom it loses to, and by how much.
+
+Knows only a table of errors, method by horizon. A loss is always said first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["GROUPS", "NAMES", "Comparison", "compare", "verdict_lines"]
+
+ADAPTED = "adapted"
+TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
+
+NAMES = {
+    "zero_shot": "its zero-shot self",
+    "random_start": "the same network from a random start",
+    "naive": "naive (last value)",
+    "seasonal_naive": "seasonal naive",
+    "var5_log": "VAR(5) on logs",
+    "quadratic_growth": "quadratic log-growth",
+    "auto_arima": "AutoARIMA",
+    "auto_ets": "AutoETS",
+    "global_mlp": "the global MLP",
+}
+
+GROUPS = {
+    "the language model unadapted": ("zero_shot", "random_start"),
+    "the naive methods": ("naive", "seasonal_naive"),
+    "the classical methods": ("var5_log", "quadratic_growth", "auto_arima", "auto_ets"),
+    "the neural network trained from scratch": ("global_mlp",),
+}
+
+Outcome = Literal["loses", "ties", "wins", "missing"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The adapted model against one method at one horizon.
+
+    Args:
+        method: the other method.
+        horizon: steps ahead over which both were scored.
+        outcome: seen from the adapted model; "missing" where one of the two has no score.
+        percent: how much higher (positive) or lower the adapted error is than the other one;
+            infinite where the other method is exact, None where the outcome is "missing".
+    """
+
+    method: str
+    horizon: int
+    outcome: Outcome
+    percent: float | None
+
+
+def compare(errors: Mapping[str, Mapping[int, float | None]]) -> list[Comparison]:
+    """Hold the adapted model's error against every other method's, at every horizon of any.
+
+    Args:
+        errors: method -> horizon -> error (lower is better); None or NaN where there is none.
+    """
+    horizons = sorted({h for row in errors.values() for h in row})
+    own = errors.get(ADAPTED, {})
+    found = []
+    for method, row in errors.items():
+        if method == ADAPTED:
+            continue
+        for horizon in horizons:
+            ours, theirs = _number(own.get(horizon)), _number(row.get(horizon))
+            if ours is None or theirs is None:
+                found.append(Comparison(method, horizon, "missing", None))
+                continue
+            if theirs > 0:
+                percent = 100 * (ours / theirs - 1)
+            else:
+                percent = 0.0 if ours == theirs else math.inf
+            outcome: Outcome = "loses" if percent > 0 else "wins"
+            if abs(percent) < TIE_PERCENT:
+                outcome = "ties"
+            found.append(Comparison(method, horizon, outcome, percent))
+    return found
+
+
+def verdict_lines(
+    errors: Mapping[str, Mapping[int, float | None]], metric: str = "MAE"
+) -> list[str]:
+    """The verdict: one headline that names every loss, then one line per group of methods.
+
+    Args:
+        errors: method -> horizon -> error (lower is better).
+        metric: what the error is called in the text.
+    """
+    comparisons = compare(errors)
+    scored = [c for c in comparisons if c.outcome != "missing"]
+    if all(_number(e) is None for e in errors.get(ADAPTED, {}).values()):
+        return ["No verdict: the adapted model has no scores."]
+    if not scored:
+        return ["No verdict: there is no scored method to hold the adapted model against."]
+
+    methods = list(dict.fromkeys(c.method for c in scored))
+    losing = list(dict.fromkeys(c.method for c in scored if c.outcome == "loses"))
+    lines = []
+    if losing:
+        parts = [_phrase(m, _of(scored, m, "loses"), metric) for m in losing]
+        lines.append(
+            f"The adapted model loses to {len(losing)} of {len(methods)} methods: "
+            + "; ".join(parts)
+            + "."
+        )
+    elif any(c.outcome == "ties" for c in scored):
+        lines.append(f"The adapted model loses to none of {len(methods)} methods.")
+    else:
+        lines.append(
+            f"The adapted model has a lower {metric} than all {len(methods)} other methods "
+            "at every horizon compared."
+        )
+
+    known = {m for group in GROUPS.values() for m in group}
+    groups = {**GROUPS, "other methods": tuple(m for m in methods if m not in known)}
+    for title, members in groups.items():
+        if present := [m for m in members if m in methods]:
+            lines.append(_group_line(title, present, scored, metric))
+
+    missing: dict[str, list[int]] = {}
+    for c in comparisons:
+        if c.outcome == "missing":
+            missing.setdefault(c.method, []).append(c.horizon)
+    if missing:
+        parts = [
+            f"{_name(m)} at {_join([str(h) for h in hs])} steps" if m in methods else _name(m)
+            for m, hs in missing.items()
+        ]
+        lines.append(f"Not compared, for want of a score: {'; '.join(parts)}.")
+    return lines
+
+
+def _group_line(
+    title: str, members: Sequence[str], scored: Sequence[Comparison], metric: str
+) -> str:
+    parts = []
+    for method in members:
+        wins, ties = _of(scored, method, "wins"), _of(scored, method, "ties")
+        if wins:
+            parts.append("beats " + _phrase(method, wins, metric))
+        if ties:
+            steps = _join([str(c.horizon) for c in ties])
+            parts.append(f"ties with {_name(method)} at {steps} steps (within {TIE_PERCENT:g} %)")
+        if not wins and not ties:
+            parts.append(f"beats {_name(method)} at no horizon")
+        elif losses := _of(scored, method, "loses"):
+            parts.append(f"loses to it at {_join([str(c.horizon) for c in losses])} steps")
+    return f"Against {title}: {'; '.join(parts)}."
+
+
+def _phrase(method: str, comparisons: Sequence[Comparison], metric: str) -> str:
+    """'seasonal naive (MAE 20 % lower at 5 steps, 31 % at 20)'."""
+    parts = []
+    for i, c in enumerate(comparisons):
+        assert c.percent is not None
+        if math.isinf(c.percent):
+            parts.append(f"it is exact at {c.horizon} steps")
+            continue
+        direction = " higher" if c.percent > 0 else " lower"
+        parts.append(
+            f"{metric + ' ' if i == 0 else ''}{_percent(abs(c.percent))}"
+            f"{direction if i == 0 else ''} at {c.horizon}{' steps' if i == 0 else ''}"
+        )
+    return f"{_name(method)} ({', '.join(parts)})"
+
+
+def _percent(value: float) -> str:
+    # 99.97 must not be said as 100 % lower, that would be an exact forecast
+    if value < 10 or 99 < value < 100:
+        return f"{min(value, 99.9) if value < 100 else value:.1f} %"
+    return f"{value:,.0f} %"
+
+
+def _of(comparisons: Sequence[Comparison], method: str, outcome: Outcome) -> list[Comparison]:
+    return [c for c in comparisons if c.method == method and c.outcome == outcome]
+
+
+def _name(method: str) -> str:
+    return NAMES.get(method, method)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _join(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
