@@ -19,9 +19,8 @@ TIME_NAMES = ("ds", "timestamp")
 TARGET_NAMES = ("y", "target")
 # Usual headers of a time column, compared in lower case (assumption, from common data files).
 COMMON_TIME_NAMES = frozenset(
-    ("date", "datetime", "time", "year", "month", "quarter", "week", "day", "hour", "period")
-    + ("step", "t")
-)
+    ["date", "datetime", "time", "year", "month", "quarter", "week", "day", "hour", "period"]
+) | {"step", "t"}
 FLAGS = "--id-col, --time-col and --target-cols"
 
 

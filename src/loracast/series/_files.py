@@ -37,7 +37,7 @@ def sha256_of_file(path: str | Path) -> str:
     """
     _check_file(Path(path))
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
         raise DataError(f"{path}: cannot be read ({problem.strerror})") from problem
@@ -287,7 +287,7 @@ def _write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except LoracastError:
         raise
     except ImportError as problem:
