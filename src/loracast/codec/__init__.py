@@ -8,5 +8,15 @@ from __future__ import annotations
 
 from loracast.codec._base import Codec, Encoded, Grammar, State
 from loracast.codec._registry import PRESETS, make_codec
+from loracast.codec._report import RoundTrip, round_trip_report
 
-__all__ = ["PRESETS", "Codec", "Encoded", "Grammar", "State", "make_codec"]
+__all__ = [
+    "PRESETS",
+    "Codec",
+    "Encoded",
+    "Grammar",
+    "RoundTrip",
+    "State",
+    "make_codec",
+    "round_trip_report",
+]

@@ -9,6 +9,7 @@ context alone and travels with the encoded series, so nothing is global and noth
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,46 @@ __all__ = ["Codec", "Encoded", "Grammar", "State"]
 class State:
     """How one series was scaled: C scales and offsets, and whatever the codec adds.
 
-    Plain lists, so that it serialises to JSON and back without loss.
+    value = offset + scale * (the number that is shown), per channel; codecs that bend the axis
+    say how. Plain numbers, so that it serialises to JSON and back without loss.
     """
 
     codec: str
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     extra: tuple[tuple[str, float], ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """The state as JSON types."""
+        return {
+            "codec": self.codec,
+            "scale": list(self.scale),
+            "offset": list(self.offset),
+            "extra": dict(self.extra),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> State:
+        """The state that `to_dict` wrote.
+
+        Raises:
+            CodecError: a key that is missing, or a value that is not a number.
+        """
+        try:
+            scale, offset, extra = data["scale"], data["offset"], data.get("extra", {})
+            if not isinstance(extra, Mapping):
+                raise TypeError("extra must be a mapping")
+            return cls(
+                codec=str(data["codec"]),
+                scale=tuple(float(v) for v in scale),  # type: ignore[attr-defined]
+                offset=tuple(float(v) for v in offset),  # type: ignore[attr-defined]
+                extra=tuple((str(k), float(v)) for k, v in extra.items()),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CodecError(
+                f"got a codec state that cannot be read ({error!r}); expected the keys codec, "
+                "scale, offset and extra, as State.to_dict() writes them"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -87,6 +121,17 @@ class Codec(ABC):
     @abstractmethod
     def config(self) -> dict[str, object]:
         """What `make_codec(**config)` needs to build this codec again."""
+
+    def limits(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """The lowest and the highest value (C,), (C,) that can be written; infinite if any can."""
+        return np.full(len(state.scale), -np.inf), np.full(len(state.scale), np.inf)
+
+    def calibrate(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
+        """This codec with whatever it needs from the training values, each (T, C).
+
+        Only codecs with a global scale need it (`mao`); the others return themselves.
+        """
+        return self
 
     def text(self, symbols: np.ndarray) -> str:
         """The symbols as one string."""

@@ -190,6 +190,11 @@ class CompactCodec(Codec):
             z = np.array(state.offset) + steps * np.array(state.scale)
         return inverse(z, self.transform, width)
 
+    def limits(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        ends = np.array([[0.0], [self._n_codes - 1.0]]) * np.ones(len(state.scale))
+        low, high = self.values_at(ends, state)
+        return low, high
+
     def grammar(self, n_channels: int) -> Grammar:
         n_digits = self.digits * n_channels
         n_states = n_digits + len(self.separator)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 
+from loracast.codec._annotation import AnnotationCodec
 from loracast.codec._base import Codec
 from loracast.codec._compact import CompactCodec
+from loracast.codec._decimal import FungCodec, MaoCodec, MillerCodec
+from loracast.codec._llmtime import LLMTimeCodec
 from loracast.errors import CodecError
 
 __all__ = ["PRESETS", "make_codec"]
 
-_CLASSES: dict[str, type[Codec]] = {"compact": CompactCodec}
-PRESETS: tuple[str, ...] = tuple(_CLASSES)
+_CLASSES: dict[str, type[Codec]] = {
+    cls.name: cls
+    for cls in (CompactCodec, MaoCodec, FungCodec, MillerCodec, LLMTimeCodec, AnnotationCodec)
+}
+PRESETS: tuple[str, ...] = tuple(_CLASSES)  # the default first
 
 
 def make_codec(name: str = "compact", **options: object) -> Codec:
