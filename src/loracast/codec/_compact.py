@@ -133,7 +133,7 @@ class CompactCodec(Codec):
         codes = np.clip(codes, 0, self._n_codes - 1)
         ids = codes[:, :, None] // self._powers % 10
         ids[missing] = self._missing_id
-        rows = ids.reshape(x.shape[0], -1)
+        rows = ids.reshape(x.shape[0], self.digits * x.shape[1])
         if self.separator:
             rows = np.concatenate([rows, np.full((x.shape[0], 1), 10)], axis=1)
         return Encoded(rows.reshape(-1), state)

@@ -20,7 +20,8 @@ def asinh_width(context: np.ndarray) -> np.ndarray:
     widths = []
     for column in np.abs(context).T:
         nonzero = column[column > 0.0]  # NaN compares false
-        widths.append(max(float(np.median(nonzero)), TINY) if nonzero.size else 1.0)
+        # Of halves: the median of two 1e308 is their mean, and their sum is not finite.
+        widths.append(max(2.0 * float(np.median(0.5 * nonzero)), TINY) if nonzero.size else 1.0)
     return np.array(widths)
 
 
