@@ -1,0 +1,16 @@
+"""Prefill once, sample many, under a token automaton.
+
+    prompts (L_n,) --prefill, left-padded--> shared prefix K and V per prompt
+                                                  |
+    TokenAutomaton --legal tokens, forced tokens--> sample loop --> paths [N][S] of token ids
+
+Knows nothing of numbers, codecs' meaning or tasks: token ids in, token ids out.
+"""
+
+from __future__ import annotations
+
+from loracast.decoding._automaton import TokenAutomaton
+from loracast.decoding._plan import Work, plan_work
+from loracast.decoding._sample import Sampled, sample_paths
+
+__all__ = ["Sampled", "TokenAutomaton", "Work", "plan_work", "sample_paths"]
