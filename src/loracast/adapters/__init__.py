@@ -1,0 +1,22 @@
+"""LoRA through PEFT: attach, save, load, merge."""
+
+from loracast.adapters._lora import AdapterConfig, attach_lora, head_bias, lora_parameters
+from loracast.adapters._merge import merge_adapter
+from loracast.adapters._store import (
+    AdapterManifest,
+    load_adapter,
+    read_manifest,
+    save_adapter,
+)
+
+__all__ = [
+    "AdapterConfig",
+    "AdapterManifest",
+    "attach_lora",
+    "head_bias",
+    "load_adapter",
+    "lora_parameters",
+    "merge_adapter",
+    "read_manifest",
+    "save_adapter",
+]

@@ -1,0 +1,205 @@
+"""Load a causal language model safely: the embedded base, a local folder, or a hub id.
+
+Knows files and architectures, not series or codecs. Only safetensors are read, no remote code
+runs, and a missing network is said in one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
+from loracast.errors import ModelError
+from loracast.flops import Architecture
+
+__all__ = ["EMBEDDED_DIR", "Backbone", "load_backbone", "resolve_model"]
+
+EMBEDDED_DIR = Path(__file__).parent / "embedded"
+
+# What a model folder may bring: weights as safetensors, plain JSON, tokenizer files.
+_PATTERNS = ["*.safetensors", "*.json", "merges.txt", "*.model", "tokenizer*"]
+
+
+@dataclass
+class Backbone:
+    """A loaded model with what identifies it.
+
+    Args:
+        model: the causal LM, in evaluation mode; its vocabulary may be pruned.
+        tokenizer: its tokenizer, always over full ids.
+        name: what was asked for ('embedded', a folder, a hub id).
+        base_sha256: hash of the weights as they lie on disk, or of configuration and seed for a
+            random start.
+        vocabulary: the map between full ids and rows of the model.
+        random_start: the seed of random weights, None for pretrained ones.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    base_sha256: str
+    vocabulary: Vocabulary
+    random_start: int | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """Shapes that cost FLOPs, with the vocabulary as it is now."""
+        return Architecture.from_config(self.model.config, vocab=len(self.vocabulary.kept))
+
+    @property
+    def bos_full_id(self) -> int | None:
+        """The full id of the token a document starts with, if the tokenizer adds one itself."""
+        if getattr(self.tokenizer, "add_bos_token", False) and self.tokenizer.bos_token:
+            return int(self.tokenizer.bos_token_id)
+        return None
+
+    def prune(self, keep_full_ids: Iterable[int]) -> None:
+        """Keep only these tokens (and the one that starts a document)."""
+        keep = set(keep_full_ids)
+        if self.bos_full_id is not None:
+            keep.add(self.bos_full_id)
+        self.vocabulary = prune_vocabulary(self.model, keep)
+
+
+def resolve_model(model: str) -> Path:
+    """The local folder of a model.
+
+    Raises:
+        ModelError: no such folder, and no such model in the local hub cache or on the hub.
+    """
+    if model == "embedded":
+        return EMBEDDED_DIR
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(f"got the file {model} as a model; expected a folder or a hub id")
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise ModelError(
+            f"model {model!r} is not 'embedded', not a folder here and not a hub id (owner/name)"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+    try:
+        return Path(
+            snapshot_download(model, allow_patterns=_PATTERNS, local_files_only=offline)
+        )
+    except (LocalEntryNotFoundError, OSError, HFValidationError, HfHubHTTPError) as error:
+        raise ModelError(
+            f"model {model!r} is not in the local hub cache and could not be fetched "
+            f"({type(error).__name__}); go online once, give a local folder, "
+            "or use --model embedded"
+        ) from error
+
+
+def _read_config(folder: Path, model: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"model {model!r}: no config.json in {folder}; expected a model folder")
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {model!r}: {path} is not readable JSON ({error})") from error
+    if "auto_map" in config:
+        raise ModelError(
+            f"model {model!r} needs code of its own (auto_map in config.json); "
+            "loracast runs no remote code: choose an architecture that transformers knows"
+        )
+    return config
+
+
+def _hash_files(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def load_backbone(
+    model: str = "embedded",
+    *,
+    keep_full_ids: Iterable[int] | None = None,
+    random_start: int | None = None,
+    device: str = "cpu",
+) -> Backbone:
+    """Load a model for adaptation, in float32 and evaluation mode.
+
+    Args:
+        model: 'embedded', a local folder, or a hub id.
+        keep_full_ids: prune the vocabulary to these tokens; None keeps all.
+        random_start: with a seed, the same architecture with random weights instead.
+        device: a torch device.
+
+    Raises:
+        ModelError: not found, not safetensors, broken, or in need of remote code.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    folder = resolve_model(model)
+    _read_config(folder, model)
+    weights = sorted(folder.glob("*.safetensors"))
+    if random_start is None and not weights:
+        others = sorted(p.name for p in folder.glob("*.bin")) + sorted(
+            p.name for p in folder.glob("*.pt*")
+        )
+        found = f"found only {others[:3]}" if others else "found no weights"
+        raise ModelError(
+            f"model {model!r}: {found} in {folder}; expected *.safetensors "
+            "(pickled weights are never loaded)"
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if random_start is None:
+            net = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+            digest = _hash_files(weights)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(random_start)
+                net = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            digest = hashlib.sha256(
+                f"{config.to_json_string()}\nrandom start {random_start}".encode()
+            ).hexdigest()
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises a dozen kinds for a broken folder
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise ModelError(
+            f"model {model!r} in {folder} could not be loaded: {type(error).__name__}: {reason}"
+        ) from error
+    net.eval().to(device)
+    size = int(net.get_input_embeddings().weight.shape[0])
+    backbone = Backbone(
+        model=net,
+        tokenizer=tokenizer,
+        name=model,
+        base_sha256=digest,
+        vocabulary=Vocabulary(kept=tuple(range(size)), full_size=size),
+        random_start=random_start,
+    )
+    if keep_full_ids is not None:
+        backbone.prune(keep_full_ids)
+    return backbone

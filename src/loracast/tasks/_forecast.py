@@ -1,0 +1,110 @@
+"""The forecasting task: a context becomes a prompt, sampled tokens become a path of numbers.
+
+Knows a codec and which token stands for each of its symbols; knows neither the model nor how it
+is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from loracast.codec import Codec, Grammar, State
+from loracast.errors import CodecError, DataError
+from loracast.tasks._example import IGNORED, Example
+
+__all__ = ["ForecastTask", "Prompt"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An encoded context: token ids (L,), and the scaling state needed to read the answer."""
+
+    ids: np.ndarray
+    state: State
+    n_channels: int
+
+
+class ForecastTask:
+    """Windows in, prompts and training examples out; sampled tokens in, values out.
+
+    Args:
+        codec: how numbers become symbols.
+        token_ids: (A,) the model's token id of each symbol of the codec's alphabet.
+        bos: the model's token that starts a document, or None.
+    """
+
+    def __init__(self, codec: Codec, token_ids: Sequence[int], bos: int | None = None) -> None:
+        if len(token_ids) != len(codec.alphabet):
+            raise CodecError(
+                f"got {len(token_ids)} token ids for codec {codec.name!r}; "
+                f"expected one for each of its {len(codec.alphabet)} symbols"
+            )
+        self.codec = codec
+        self.token_ids = np.asarray(token_ids, dtype=np.int64)
+        self.bos = bos
+        self._symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
+
+    @property
+    def _head(self) -> np.ndarray:
+        return np.array([] if self.bos is None else [self.bos], dtype=np.int64)
+
+    def prompt(self, context: np.ndarray) -> Prompt:
+        """Encode a context (T, C), scaled from itself alone.
+
+        Raises:
+            CodecError: a context the codec cannot scale (for example, nothing but NaN).
+        """
+        state = self.codec.fit(context)
+        symbols = self.codec.encode(context, state).symbols
+        ids = np.concatenate([self._head, self.token_ids[symbols]])
+        return Prompt(ids=ids, state=state, n_channels=context.shape[1])
+
+    def example(self, window: np.ndarray, context_steps: int) -> Example:
+        """A training sequence: a window (T, C), scaled from its first `context_steps` steps.
+
+        The loss runs over the whole window, context and horizon alike, as in the published
+        studies; missing values are shown but never to be predicted.
+
+        Raises:
+            DataError: a split outside the window.
+            CodecError: a context the codec cannot scale.
+        """
+        if not 1 <= context_steps <= len(window):
+            raise DataError(
+                f"got a context of {context_steps} steps in a window of {len(window)}; "
+                f"expected 1 to {len(window)}"
+            )
+        state = self.codec.fit(window[:context_steps])
+        symbols = self.codec.encode(window, state).symbols
+        ids = np.concatenate([self._head, self.token_ids[symbols]])
+        labels = ids.copy()
+        if self.bos is not None:
+            labels[0] = IGNORED
+        if np.isnan(window).any():
+            illegal = np.ones(len(self.codec.alphabet), dtype=bool)
+            grammar = self.grammar(window.shape[1])
+            illegal[(grammar.next_state >= 0).any(axis=0)] = False
+            labels[len(self._head) :][illegal[symbols]] = IGNORED
+        return Example(ids=ids, labels=labels)
+
+    def grammar(self, n_channels: int) -> Grammar:
+        """Which symbols may follow in a forecast of C channels."""
+        return self.codec.grammar(n_channels)
+
+    def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Sampled model tokens (L,) -> values (H, C) in original units.
+
+        Raises:
+            CodecError: a token that stands for no symbol, or symbols out of grammar.
+        """
+        try:
+            symbols = np.array([self._symbol_of[int(t)] for t in path], dtype=np.int64)
+        except KeyError as error:
+            raise CodecError(
+                f"got token {error.args[0]} in a forecast; it stands for no symbol of codec "
+                f"{self.codec.name!r}"
+            ) from error
+        return self.codec.decode(symbols, prompt.state)

@@ -1,0 +1,61 @@
+"""Examples of any length into one rectangular batch, padded on the left.
+
+Knows ids, not what they mean. Left padding with position ids that start at the first real token:
+right padding breaks Qwen (Mao 2025, figure 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from loracast.tasks import IGNORED, Example
+
+__all__ = ["Batch", "collate"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A padded batch.
+
+    Args:
+        input_ids: (B, L) int64.
+        labels: (B, L) int64, IGNORED where no loss is wanted.
+        attention_mask: (B, L) int64, or None when nothing is padded (the fast, causal-only path).
+        position_ids: (B, L) int64 counting from each row's first real token, or None likewise.
+        values: (B, L, C) float32, or None.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    attention_mask: torch.Tensor | None
+    position_ids: torch.Tensor | None
+    values: torch.Tensor | None = None
+
+
+def collate(examples: Sequence[Example], device: torch.device) -> Batch:
+    """Pad examples on the left to the longest of them."""
+    length = max(len(e) for e in examples)
+    ids = np.zeros((len(examples), length), dtype=np.int64)
+    labels = np.full((len(examples), length), IGNORED, dtype=np.int64)
+    mask = np.zeros((len(examples), length), dtype=np.int64)
+    for row, example in enumerate(examples):
+        start = length - len(example)
+        ids[row, start:] = example.ids
+        labels[row, start:] = example.labels
+        mask[row, start:] = 1
+    padded = not mask.all()
+    positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Batch(
+        input_ids=tensor(ids),
+        labels=tensor(labels),
+        attention_mask=tensor(mask) if padded else None,
+        position_ids=tensor(positions) if padded else None,
+    )

@@ -1,0 +1,61 @@
+"""The dials of the training loop, and only those that somebody turns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["TrainConfig", "bf16_pays"]
+
+
+class TrainConfig(BaseModel):
+    """How a model is trained.
+
+    Args:
+        steps: optimiser steps wanted; the budget may end the run sooner.
+        batch_size: B, sequences a step.
+        learning_rate: the peak.
+        schedule: 'constant', or 'cosine' down to a tenth of the peak (Hoffmann et al. 2022).
+        warmup_steps: of linear rise from zero.
+        weight_decay: AdamW's, decoupled (Loshchilov & Hutter 2019).
+        betas: AdamW's.
+        clip_norm: largest total gradient norm, or None.
+        optimizer: 'adamw', or 'muon' for the hidden matrices (Jordan et al. 2024) with AdamW for
+            the rest; the second only pays when all weights are trained.
+        precision: 'fp32'; 'bf16' runs matrix products in bfloat16 under autocast with float32
+            weights; 'auto' takes bf16 where the hardware has matrix units for it. What was taken
+            is reported.
+        eval_every: steps between validations, 0 for none but the last.
+        checkpoint_every: steps between checkpoints; also the block in which FLOPs are reserved.
+        log_every: steps between logged losses and gradient norms.
+        seed: of dropout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float | None = Field(1.0, gt=0)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    eval_every: int = Field(100, ge=0)
+    checkpoint_every: int = Field(100, ge=1)
+    log_every: int = Field(10, ge=1)
+    seed: int = 0
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 here: CUDA with bf16, or CPU with AMX.
+
+    Measured on 2 AMX cores: 1,500 to 1,900 GFLOP/s in bf16 beside 160 to 270 in float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

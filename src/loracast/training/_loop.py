@@ -1,0 +1,327 @@
+"""The training loop: token batches in, trained weights out, every FLOP reserved before it runs.
+
+Knows plain batches, not the task they came from. A run is a function of (weights, source, config):
+batches depend on the step alone and dropout is seeded by the step, so a run that is killed and
+resumed ends with the same bytes as one left alone (on the same machine and thread count).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+
+from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.tasks import IGNORED, Example
+from loracast.training._batches import Batch, collate
+from loracast.training._checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    optimizer_from,
+    optimizer_to,
+    write_checkpoint,
+)
+from loracast.training._config import TrainConfig, bf16_pays
+from loracast.training._meter import Meter
+
+__all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
+
+
+class BatchSource(Protocol):
+    """Where training examples come from; a pure function of the step."""
+
+    def batch(self, step: int) -> list[Example]:
+        """The examples of training step `step`, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows after a step."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: float
+    remaining_flops: float
+
+
+@dataclass
+class TrainResult:
+    """What came out of a run.
+
+    Args:
+        steps: optimiser steps done.
+        stopped: 'completed', or 'budget' when the next step did not fit.
+        history: [{step, train_loss, lr, seconds}] every `log_every` steps.
+        validations: [{step, val_loss}].
+        grad_norms: name -> norms, at the steps of `history`, for every trained matrix.
+        best_step: where the validation loss was lowest (the weights kept), None without one.
+        best_val_loss: nats a token.
+        flops: spent on training and validation here.
+        seconds: of this process and those it resumed.
+        precision: what 'auto' became.
+    """
+
+    steps: int = 0
+    stopped: str = "completed"
+    history: list[dict[str, float]] = field(default_factory=list)
+    validations: list[dict[str, float]] = field(default_factory=list)
+    grad_norms: dict[str, list[float]] = field(default_factory=dict)
+    best_step: int | None = None
+    best_val_loss: float | None = None
+    flops: float = 0.0
+    seconds: float = 0.0
+    precision: str = "fp32"
+
+
+def token_loss(model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
+    """Summed cross-entropy over the labelled tokens of a batch, and their number."""
+    logits = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    ).logits
+    labels = batch.labels[:, 1:]
+    loss = F.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+    return loss, int((labels != IGNORED).sum())
+
+
+def validation_loss(model: Any, examples: Sequence[Example], batch_size: int, bf16: bool) -> float:
+    """Mean cross-entropy per labelled token, nats."""
+    device = next(model.parameters()).device
+    model.eval()
+    total, count = 0.0, 0
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for start in range(0, len(examples), batch_size):
+            loss, tokens = token_loss(model, collate(examples[start : start + batch_size], device))
+            total, count = total + float(loss), count + tokens
+    return total / max(count, 1)
+
+
+def _learning_rate(config: TrainConfig, step: int) -> float:
+    """Of step `step`, from 0, as a share of the peak."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    if not trained:
+        raise ModelError("the model has no trainable parameter; attach an adapter first")
+
+    def adamw(params: list[Any], decay: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            params, lr=config.learning_rate, betas=config.betas, weight_decay=decay
+        )
+
+    if config.optimizer == "adamw":
+        return [adamw([p for _, p in trained], config.weight_decay)]
+    hidden = [p for n, p in trained if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    chosen = {id(p) for p in hidden}
+    return [
+        torch.optim.Muon(
+            hidden,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        adamw([p for _, p in trained if id(p) not in chosen], 0.0),
+    ]
+
+
+def _fingerprint(config: TrainConfig, model: Any, stage: str) -> str:
+    shapes = [(n, tuple(p.shape)) for n, p in model.named_parameters() if p.requires_grad]
+    text = json.dumps([config.model_dump(mode="json"), shapes, stage])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Run:
+    """State of one training run; `train` drives it."""
+
+    def __init__(self, model: Any, config: TrainConfig, stage: str, folder: Path) -> None:
+        self.model, self.config, self.stage, self.folder = model, config, stage, folder
+        self.device = next(model.parameters()).device
+        self.bf16 = config.precision == "bf16" or (
+            config.precision == "auto" and bf16_pays(self.device)
+        )
+        self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.optimizers = _optimizers(model, config)
+        self.result = TrainResult(precision="bf16" if self.bf16 else "fp32")
+        self.best: dict[str, torch.Tensor] = {}
+        self.fingerprint = _fingerprint(config, model, stage)
+
+    def restore(self) -> None:
+        saved = latest_checkpoint(self.folder)
+        if saved is None:
+            return
+        if saved.facts["fingerprint"] != self.fingerprint:
+            raise StorageError(
+                f"{self.folder} holds checkpoints of another run (other settings or model); "
+                "choose another output folder, or remove them"
+            )
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(saved.tensors["weights"][name])
+        optimizer_from(self.optimizers, saved.tensors["optimizer"])
+        self.best = saved.tensors.get("best", {})
+        self.result = TrainResult(**saved.facts["result"])
+
+    def save(self) -> None:
+        tensors = {"weights": dict(self.weights), "optimizer": optimizer_to(self.optimizers)}
+        if self.best:
+            tensors["best"] = self.best
+        facts = {"fingerprint": self.fingerprint, "result": self.result.__dict__}
+        write_checkpoint(self.folder, Checkpoint(self.result.steps, tensors, facts))
+
+    def step(self, examples: list[Example]) -> tuple[float, dict[str, float]]:
+        """One optimiser step; returns the mean loss and the gradient norms when they are logged."""
+        step, config = self.result.steps, self.config
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        self.model.train()
+        scale = _learning_rate(config, step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * scale
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            total, tokens = token_loss(self.model, collate(examples, self.device))
+        loss = total / max(tokens, 1)
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"the loss became {float(loss)} at step {step} of {self.stage}; "
+                "lower the learning rate or use precision fp32"
+            )
+        loss.backward()
+        norms: dict[str, float] = {}
+        if (step + 1) % config.log_every == 0:
+            norms = {n: float(p.grad.norm()) for n, p in self.weights.items() if p.grad is not None}
+        if config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(list(self.weights.values()), config.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.result.steps += 1
+        return float(loss), norms
+
+    def validate(self, examples: Sequence[Example], meter: Meter) -> None:
+        step = self.result.steps
+        with meter.validation(step):
+            loss = validation_loss(self.model, examples, meter.validation_batch, self.bf16)
+        self.result.validations.append({"step": step, "val_loss": loss})
+        if self.result.best_val_loss is None or loss < self.result.best_val_loss:
+            self.result.best_val_loss, self.result.best_step = loss, step
+            self.best = {n: p.detach().clone() for n, p in self.weights.items()}
+
+
+def _steps_to_eval(config: TrainConfig, step: int) -> bool:
+    last = step == config.steps
+    return last or (config.eval_every > 0 and step % config.eval_every == 0)
+
+
+def train(
+    model: Any,
+    source: BatchSource,
+    config: TrainConfig,
+    *,
+    meter: Meter,
+    folder: Path,
+    validation: Sequence[Example] = (),
+    resume: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Train what requires gradients; the model ends with the best validated weights.
+
+    Args:
+        model: a causal LM, adapted or not.
+        source: batches by step.
+        config: the dials.
+        meter: prices steps and validations, and holds the ledger that may refuse them.
+        folder: of checkpoints.
+        validation: examples for the validation loss; empty for none.
+        resume: go on from the newest whole checkpoint in `folder`, if there is one.
+        progress: called after every step.
+
+    Raises:
+        BudgetExceeded: not even the first step fits.
+        ModelError: the loss is no longer finite, or nothing is trainable.
+        StorageError: checkpoints cannot be written, or belong to another run.
+    """
+    run = _Run(model, config, meter.stage, folder)
+    with torch.random.fork_rng(devices=[]):
+        if resume:
+            run.restore()
+        meter.settle_before(run.result.steps)
+        before = run.result.seconds
+        started = time.monotonic()
+        while run.result.steps < config.steps:
+            start = run.result.steps
+            end = min(config.steps, (start // config.checkpoint_every + 1) * config.checkpoint_every)
+            block = [source.batch(step) for step in range(start, end)]
+            try:
+                block = block[: meter.reserve_steps(start, block)]
+            except BudgetExceeded:
+                if start == 0:
+                    raise
+                run.result.stopped = "budget"
+                break
+            run.result.stopped = "completed"
+            for examples in block:
+                tick = time.monotonic()
+                loss, norms = run.step(examples)
+                step, now = run.result.steps, time.monotonic()
+                if norms:
+                    run.result.history.append(
+                        {
+                            "step": step,
+                            "train_loss": loss,
+                            "lr": config.learning_rate * _learning_rate(config, step - 1),
+                            "seconds": before + now - started,
+                        }
+                    )
+                    for name, norm in norms.items():
+                        run.result.grad_norms.setdefault(name, []).append(norm)
+                if progress is not None:
+                    tokens = sum(len(e) for e in examples)
+                    progress(
+                        Progress(
+                            step,
+                            config.steps,
+                            loss,
+                            tokens / (now - tick),
+                            meter.remaining_flops,
+                        )
+                    )
+                if validation and _steps_to_eval(config, step):
+                    try:
+                        run.validate(validation, meter)
+                    except BudgetExceeded:
+                        run.result.stopped = "budget"
+            run.result.seconds = before + time.monotonic() - started
+            run.result.flops = meter.spent_by(run.result.steps)
+            run.save()
+            meter.settle_before(run.result.steps)
+            run.result.flops = meter.spent_by(run.result.steps)
+    if run.best:
+        with torch.no_grad():
+            for name, weight in run.weights.items():
+                weight.copy_(run.best[name])
+    model.eval()
+    return run.result
