@@ -65,9 +65,13 @@ def imports_of(path: Path, package: Path) -> Iterator[tuple[int, str, bool]]:
             base += (node.module or "").split(".") if node.module else []
             for alias in node.names:
                 yield node.lineno, ".".join([*base, alias.name]), node not in lazy
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield node.lineno, str(node.args[0].value), False
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("import_module")
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.lineno, str(node.args[0].value), False
 
 
 def files_of(package: Path) -> list[Path]:

@@ -63,7 +63,8 @@ def test_constraints_pin_what_the_project_asks_for() -> None:
         if line and not line.startswith("#"):
             name, version = line.split("==")
             pins[name.lower().replace("_", "-")] = version
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(line for extra in extras for line in extra)]
     for requirement in map(Requirement, wanted):
         if requirement.name == "loracast":
             continue

@@ -17,7 +17,7 @@ TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
 
 NAMES = {
     "zero_shot": "its zero-shot self",
-    "random_start": "the same network from a random start",
+    "random_start": "the same network trained from a random start",
     "naive": "naive (last value)",
     "seasonal_naive": "seasonal naive",
     "var5_log": "VAR(5) on logs",
@@ -28,7 +28,8 @@ NAMES = {
 }
 
 GROUPS = {
-    "the language model unadapted": ("zero_shot", "random_start"),
+    "the model without adaptation": ("zero_shot",),
+    "the model without pretraining": ("random_start",),
     "the naive methods": ("naive", "seasonal_naive"),
     "the classical methods": ("var5_log", "quadratic_growth", "auto_arima", "auto_ets"),
     "the neural network trained from scratch": ("global_mlp",),
@@ -112,9 +113,9 @@ def verdict_lines(
     elif any(c.outcome == "ties" for c in scored):
         lines.append(f"The adapted model loses to none of {len(methods)} methods.")
     else:
+        others = f"all {len(methods)} other methods" if len(methods) > 1 else "the one other method"
         lines.append(
-            f"The adapted model has a lower {metric} than all {len(methods)} other methods "
-            "at every horizon compared."
+            f"The adapted model has a lower {metric} than {others} at every horizon compared."
         )
 
     known = {m for group in GROUPS.values() for m in group}

@@ -1,0 +1,263 @@
+"""`report.html`: one self-contained page from `result.json` and `report_data.json`.
+
+Computes nothing new: it ranks, formats and draws what the study left. A part that was not run is
+named as such. Everything that came from outside is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from loracast.studies import _figures_run as run_figures
+from loracast.studies import _figures_scores as score_figures
+from loracast.studies._drawing import format_amount, format_value
+from loracast.studies._figures_scores import label_of
+from loracast.studies._report_data import GridCell, ReportData, read_report_data
+from loracast.studies._schema import (
+    MethodResult,
+    Scores,
+    StudyResult,
+    read_result,
+    write_text_atomically,
+)
+
+__all__ = ["render_report", "write_report"]
+
+SCORE_LABELS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mse": "MSE",
+    "mape": "MAPE",
+    "mase": "MASE",
+    "crps": "CRPS",
+    "coverage80": "80 % coverage",
+}
+METHOD_HINTS = {
+    "adapted": "the base with the LoRA of this study",
+    "zero_shot": "the same base, not adapted",
+    "random_start": "the same network, trained from a random start",
+    "naive": "last value repeated",
+    "seasonal_naive": "best lag of each series",
+    "var5_log": "per series, ridge",
+    "quadratic_growth": "per series: log-growth quadratic in the state",
+    "global_mlp": "one network on lags, all training series",
+    "auto_arima": "per series and channel",
+    "auto_ets": "per series and channel",
+}
+
+
+def write_report(out_dir: str | Path) -> Path:
+    """Write OUT/report.html from OUT/result.json and, where it exists, OUT/report_data.json.
+
+    Args:
+        out_dir: the study's folder.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        StorageError: no or broken `result.json`, broken `report_data.json`, or a folder that
+            cannot be written; an older page is left as it was.
+    """
+    out = Path(out_dir)
+    result = read_result(out / "result.json")
+    path = out / "report_data.json"
+    data = read_report_data(path) if path.exists() else ReportData()
+    return write_text_atomically(out / "report.html", render_report(result, data))
+
+
+def render_report(result: StudyResult, data: ReportData) -> str:
+    """The page as text; deterministic for the same input."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        value=format_value,
+        flops=lambda amount: format_amount(amount, "FLOPs"),
+        duration=_duration,
+        percent=lambda share: "–" if share is None else f"{100 * share:.1f} %",
+        pretty=lambda content: json.dumps(content, indent=2, ensure_ascii=False),
+    )
+    horizons = sorted({h for method in result.test.values() for h in method.horizons})
+    lines = result.verdict.splitlines() or ["No verdict was recorded."]
+    return environment.get_template("_report_template.html").render(
+        result=result,
+        data=data,
+        headline=_unbroken(lines[0]),
+        verdict=[_unbroken(line) for line in lines[1:]],
+        # the recorded words decide: the page never judges anew
+        tone="lost" if " loses to " in lines[0] and " none " not in lines[0] else "won",
+        tiles=_tiles(result),
+        table=_score_table(result.test, ("mae",), horizons),
+        full_tables=[_score_table(result.test, tuple(SCORE_LABELS), [h]) for h in horizons],
+        grid=_grid_table(data.grid),
+        figures=_figures(result, data),
+        label_of=label_of,
+        data_name=_data_name(result),
+    )
+
+
+def _figures(result: StudyResult, data: ReportData) -> dict[str, str | None]:
+    """Name -> inline SVG, None where there is nothing to draw. All text in it is escaped."""
+    unit, limit = data.value_unit, result.budget.limit_flops
+    mae = {m: {h: s.mae for h, s in r.horizons.items()} for m, r in result.test.items()}
+    return {
+        "methods": score_figures.methods_figure("methods", mae, unit),
+        "examples": score_figures.examples_figure("examples", data.examples, unit),
+        "steps": score_figures.error_by_step_figure("steps", data.running_error, unit),
+        "series": score_figures.series_figure("series", data.series_mae, unit),
+        "loss": run_figures.loss_figure("loss", data.loss_curves),
+        "stages": run_figures.stages_figure("stages", result.budget.by_stage, data.ledger, limit),
+        "burn": run_figures.burn_down_figure("burn", data.ledger, limit),
+        "gradients": run_figures.gradients_figure("gradients", data.gradient_norms[-1])
+        if data.gradient_norms
+        else None,
+    }
+
+
+def _score_table(
+    test: Mapping[str, MethodResult], metrics: Sequence[str], horizons: Sequence[int]
+) -> dict[str, Any]:
+    """Column titles and rows with a text per cell, the best of each column marked.
+
+    Rows are sorted by MAE at the longest horizon; methods without scores come last.
+    """
+    shown = [
+        metric
+        for metric in metrics
+        if any(getattr(s, metric) is not None for r in test.values() for s in r.horizons.values())
+    ]
+
+    def score(method: str, horizon: int, metric: str) -> float | None:
+        value: float | None = getattr(test[method].horizons.get(horizon, Scores()), metric)
+        return value
+
+    def by_longest(method: str) -> tuple[bool, float]:
+        value = score(method, horizons[-1], "mae") if horizons else None
+        return value is None, value or 0.0
+
+    best = {}
+    for horizon in horizons:
+        for metric in shown:
+            values = [v for m in test if (v := score(m, horizon, metric)) is not None]
+            if metric == "coverage80":
+                best[horizon, metric] = min(values, key=lambda v: abs(v - 0.8), default=None)
+            else:
+                best[horizon, metric] = min(values, default=None)
+
+    rows = []
+    for method in sorted(test, key=by_longest):
+        cells = []
+        for horizon in horizons:
+            for metric in shown:
+                value = score(method, horizon, metric)
+                share = metric in ("coverage80", "mape")
+                text = f"{100 * value:.1f} %" if share and value is not None else None
+                cells.append(
+                    {
+                        "text": text or format_value(value),
+                        "best": value is not None and value == best[horizon, metric],
+                    }
+                )
+        rows.append(
+            {
+                "method": method,
+                "hint": METHOD_HINTS.get(method, ""),
+                "cells": cells,
+                "result": test[method],
+            }
+        )
+    titles = [
+        f"{SCORE_LABELS[m]}, {h} steps" if len(horizons) > 1 else SCORE_LABELS[m]
+        for h in horizons
+        for m in shown
+    ]
+    return {"horizons": horizons, "titles": titles, "rows": rows}
+
+
+def _tiles(result: StudyResult) -> list[dict[str, str]]:
+    """The few figures a reader looks for first."""
+    tiles = []
+    adapted = result.test.get("adapted")
+    for horizon, scores in adapted.horizons.items() if adapted else ():
+        if scores.mae is None:
+            continue
+        others = [r.horizons[horizon].mae for r in result.test.values() if horizon in r.horizons]
+        known = [v for v in others if v is not None]
+        place = 1 + sum(v < scores.mae for v in known)
+        tiles.append(
+            {
+                "value": format_value(scores.mae),
+                "name": f"MAE, {horizon} steps ahead",
+                "note": f"place {place} of {len(known)}",
+            }
+        )
+    budget = result.budget
+    share = budget.spent_flops / budget.limit_flops if budget.limit_flops else None
+    tiles.append(
+        {
+            "value": format_amount(budget.spent_flops, "FLOPs"),
+            "name": f"spent of {format_amount(budget.limit_flops, 'FLOPs')}",
+            "note": "" if share is None else f"{100 * share:.1f} % of the limit",
+        }
+    )
+    return tiles
+
+
+def _grid_table(cells: tuple[GridCell, ...]) -> dict[str, Any] | None:
+    """Rank by learning rate, each cell with its error and a shade from best (0) to worst (1)."""
+    if not cells:
+        return None
+    rates, ranks = sorted({c.lr for c in cells}), sorted({c.rank for c in cells})
+    by_place = {(c.rank, c.lr): c for c in cells}
+    errors = sorted(c.val_mae for c in cells if c.val_mae is not None)
+    rows = []
+    for rank in ranks:
+        row: list[dict[str, Any] | None] = []
+        for rate in rates:
+            cell = by_place.get((rank, rate))
+            if cell is None:
+                row.append(None)
+                continue
+            shade = 1.0
+            if cell.val_mae is not None and len(errors) > 1:
+                shade = sum(e < cell.val_mae for e in errors) / (len(errors) - 1)
+            row.append({"cell": cell, "shade": round(shade, 3)})
+        rows.append({"rank": rank, "cells": row})
+    return {"rates": [f"{rate:g}" for rate in rates], "rows": rows}
+
+
+def _data_name(result: StudyResult) -> str:
+    """What the title calls the data: the file's name, or the generator's."""
+    if result.data.path:
+        return Path(result.data.path).name
+    name = (result.data.generator or {}).get("name")
+    return str(name) if name else "generated data"
+
+
+def _unbroken(text: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds for people: 0.42 s, 12.3 s, 4 min 05 s, 2 h 07 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 90:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
