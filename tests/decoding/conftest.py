@@ -29,14 +29,14 @@ SPREAD = 0.3
 
 def build(kind: str, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    shape = dict(
-        vocab_size=VOCAB,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        initializer_range=SPREAD,
-    )
+    shape = {
+        "vocab_size": VOCAB,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "initializer_range": SPREAD,
+    }
     if kind == "qwen2":
         config = Qwen2Config(**shape, num_key_value_heads=2, intermediate_size=48)
         model = Qwen2ForCausalLM(config)

@@ -8,6 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from loracast.decoding import TokenAutomaton, plan_work, sample_paths
+
 from .conftest import (
     DIGITS,
     GRAMMARS,

@@ -82,7 +82,10 @@ def attend(
     """Softmax attention and the log-sum-exp of its scores.
 
     Args:
-        query: (B, H, Q, D); key, value: (B, H, K, D); mask: broadcasts to (B, H, Q, K), additive.
+        query: (B, H, Q, D).
+        key: (B, H, K, D).
+        value: (B, H, K, D).
+        mask: additive, broadcasts to (B, H, Q, K); None hides nothing.
         scaling: factor of the scores.
         fused: take the CPU flash kernel; None = where it applies.
 

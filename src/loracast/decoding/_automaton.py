@@ -22,7 +22,7 @@ class TokenAutomaton:
     """A deterministic automaton over tokens; completed time steps are marked on its edges.
 
     After construction the arrays hold A columns only, those of tokens that are legal in some
-    state; `token_ids` names them.
+    state; `ids` (A,) names them, and `n_tokens` is the size of the vocabulary.
 
     Args:
         next_state: (Q, V) int16, or (Q, A) where `token_ids` is given; -1 = not legal.
@@ -44,6 +44,7 @@ class TokenAutomaton:
     token_ids: np.ndarray | None = None
     vocab_size: int | None = None
     ids: np.ndarray = field(init=False, repr=False)
+    n_tokens: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         table = np.asarray(self.next_state)
@@ -81,9 +82,8 @@ class TokenAutomaton:
         table, ends = table[:, used].astype(np.int16), ends[:, used] & (table[:, used] >= 0)
         object.__setattr__(self, "next_state", table)
         object.__setattr__(self, "ends_step", ends)
-        object.__setattr__(self, "token_ids", ids[used].astype(np.int64))
         object.__setattr__(self, "ids", ids[used].astype(np.int64))
-        object.__setattr__(self, "vocab_size", int(vocab))
+        object.__setattr__(self, "n_tokens", int(vocab))
         self._check_reachable()
 
     @classmethod

@@ -18,7 +18,7 @@ from loracast.decoding._prefill import Prefix
 __all__ = ["ExpandedDecoder"]
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[misc]
+class _Layer(CacheLayerMixin):
     """One layer's buffer (B, KV, L + T, D); the decoder says which slots come next."""
 
     is_sliding = False
@@ -26,6 +26,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, prefix_length: int) -> None:
         super().__init__()
         self.keys, self.values = keys, values
+        self.buffers = (keys, values)
         self.prefix_length = prefix_length
         self.is_initialized = True
         self.slots = torch.zeros((0, 0), dtype=torch.long)
@@ -35,19 +36,21 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         """Nothing to do: the buffers are there."""
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        *args: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write (B, KV, C, D) at the announced slots; what is in use comes back."""
-        rows = torch.arange(self.keys.shape[0], device=self.keys.device)[:, None]
+        keys, values = self.buffers
+        rows = torch.arange(keys.shape[0], device=keys.device)[:, None]
         stop = self.prefix_length + self.reach
-        for cache, new in ((self.keys, key_states), (self.values, value_states)):
+        for cache, new in ((keys, key_states), (values, value_states)):
             cache[rows, :, self.prefix_length + self.slots] = new.transpose(1, 2).to(cache.dtype)
-        return (
-            self.keys[:, :, :stop].to(key_states.dtype),
-            self.values[:, :, :stop].to(value_states.dtype),
-        )
+        return keys[:, :, :stop].to(key_states.dtype), values[:, :, :stop].to(value_states.dtype)
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002
         """Keys in use, and their offset."""
         return self.prefix_length + self.reach, 0
 
@@ -57,7 +60,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     def get_max_length(self) -> int:
         """Size of the buffer."""
-        return int(self.keys.shape[2])
+        return int(self.buffers[0].shape[2])
 
 
 class ExpandedDecoder:
@@ -125,7 +128,7 @@ class ExpandedDecoder:
                 np.where(real, self.row_lengths[:, None] + slots, 0), device=device
             ),
             attention_mask=self._mask(slots, reach),
-            past_key_values=Cache(layers=self.layers),
+            past_key_values=Cache(layers=list(self.layers)),
             use_cache=True,
         )
         self.positions += self.n_rows * width

@@ -121,6 +121,8 @@ def sample_paths(
     calls: list[tuple[int, int]] = []
     positions = cached = head_positions = 0
     token_ids = torch.as_tensor(tables.token_ids, device=lm.device)
+    kinds: dict[str, type[PrefixDecoder | ExpandedDecoder]]
+    kinds = {"prefix": PrefixDecoder, "expanded": ExpandedDecoder}
     if progress is not None and len(alive) < len(prompts):
         progress((len(prompts) - len(alive)) * samples * n_steps)
     with lm.computing():
@@ -128,10 +130,9 @@ def sample_paths(
             members = [alive[i] for i in group.prompts]
             prefix = prefill(lm, [whole[i] for i in members], token_ids)
             calls += prefix.calls
-            kind = PrefixDecoder if method == "prefix" else ExpandedDecoder
             for span in group.spans:
                 limit = max(room[i] - len(heads[i]) for i in members)
-                decoder = kind(lm, prefix, span[1] - span[0], limit, token_ids)
+                decoder = kinds[method](lm, prefix, span[1] - span[0], limit, token_ids)
                 begin = [(keys[i], begun[tables.starts[i]], room[i]) for i in members]
                 found = _decode(decoder, prefix, tables, begin, span, options)
                 for i, rows in zip(members, found, strict=True):
@@ -253,8 +254,10 @@ def _check(
             f"decoding: got the key {twice!r} more than once; expected a distinct key per prompt, "
             "since it names the random stream"
         )
-    single = isinstance(automaton, TokenAutomaton)
-    automata = [automaton] * len(prompts) if single else list(automaton)
+    if isinstance(automaton, TokenAutomaton):
+        automata = [automaton] * len(prompts)
+    else:
+        automata = list(automaton)
     if len(automata) != len(prompts):
         raise DataError(
             f"decoding: got {len(automata)} automata for {len(prompts)} prompts; "
@@ -267,10 +270,10 @@ def _check(
                 f"prompt {key!r}: got shape {ids.shape} of {ids.dtype}; "
                 "expected at least one integer token id (L,)"
             )
-        if ids.min() < 0 or ids.max() >= own.vocab_size:
+        if ids.min() < 0 or ids.max() >= own.n_tokens:
             raise DataError(
                 f"prompt {key!r}: got token ids from {ids.min()} to {ids.max()}; "
-                f"expected 0 to {own.vocab_size - 1}, the automaton's vocabulary"
+                f"expected 0 to {own.n_tokens - 1}, the automaton's vocabulary"
             )
     return automata
 
