@@ -358,7 +358,7 @@ def test_null_scores_and_diverged_runs_are_drawn_as_gaps() -> None:
 
 
 def test_all_text_from_outside_is_escaped() -> None:
-    evil = '<script>alert("$x$")</script>&'
+    evil = '<script>alert("$\\bad{$")</script>&'
     result = made_up_result(
         verdict=f"{evil}\n{evil}",
         versions={evil: evil},
