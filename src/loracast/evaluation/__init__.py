@@ -5,6 +5,8 @@ Gets arrays, never a model: truth and forecasts -> scores; contexts -> baseline 
 
 from __future__ import annotations
 
+from loracast.evaluation._baselines import BASELINES, run_baseline
+from loracast.evaluation._global_mlp import GlobalMLP
 from loracast.evaluation._metrics import (
     METRICS,
     coverage,
@@ -14,12 +16,19 @@ from loracast.evaluation._metrics import (
     score,
     score_horizons,
 )
+from loracast.evaluation._naive import best_lag
+from loracast.evaluation._prepare import BaselineForecast
 
 __all__ = [
+    "BASELINES",
     "METRICS",
+    "BaselineForecast",
+    "GlobalMLP",
+    "best_lag",
     "coverage",
     "crps_from_samples",
     "naive_scales",
+    "run_baseline",
     "running_rmse",
     "score",
     "score_horizons",
