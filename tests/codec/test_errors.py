@@ -173,6 +173,19 @@ def test_signs_and_gaps_only_where_asked_for(name: str) -> None:
     assert np.allclose(back, values, atol=0.01, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", ["mao", "fung", "miller"])
+def test_minus_zero_is_never_written_nor_legal(name: str) -> None:
+    """-0.00 and 0.00 would be two texts of one value."""
+    codec = make_codec(**(make(name).config() | {"signed": True}))
+    state = codec.fit(CONTEXT[:, :1])
+    zero = codec.text(codec.encode(np.array([[-1e-9]]), state).symbols)
+    assert set(zero) <= set("0.;")
+    with pytest.raises(CodecError, match="expected numbers"):
+        codec.decode(codec.symbols("-" + zero), state)
+    least = codec.symbols("-" + zero[:-2] + "1;")
+    assert np.array_equal(codec.encode(codec.decode(least, state), state).symbols, least)
+
+
 def test_llmtime_without_signs_and_gaps() -> None:
     codec = make_codec("llmtime", signed=False, missing=False)
     state = codec.fit(CONTEXT)
