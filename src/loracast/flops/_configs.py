@@ -124,7 +124,8 @@ def _as_mapping(config: Any) -> Mapping[str, Any]:
         values.setdefault("model_type", getattr(config, "model_type", None))
         return values
     raise ModelError(
-        f"config: got {type(config).__name__}, expected a config object, its dict, or a model folder"
+        f"config: got {type(config).__name__}, expected a config object, its dict, or a "
+        "model folder"
     )
 
 

@@ -192,7 +192,7 @@ def _backward(
     full = lora is None
     head = 2 * scored * arch.hidden * arch.vocab
     cost["loss"] = _LOSS_BACKWARD * scored * arch.vocab
-    if arch.head_bias and full or (lora is not None and lora.head_bias):
+    if (arch.head_bias and full) or (lora is not None and lora.head_bias):
         cost["head.bias"] = scored * arch.vocab
     below = full or (lora is not None and lora.inputs_trained)  # gradient wanted at the input
     layers = list(_layer_costs(arch, tokens, pairs, lora, attention, below))
@@ -286,9 +286,10 @@ def _layer_backward(
         else:
             _add(cost, "attention.scores", (carries["q"] + carries["k"]) * product)
             _add(cost, "attention.values", (carries["v"] + score_needs) * product)
-    after_attention = any([linear(p, reached) for p in parts["out"]])
+    after_attention = linear(parts["out"][0], reached)
     mlp_needs = input_needs if arch.parallel_residual else input_needs or after_attention
-    inside_mlp = any([linear(p, mlp_needs) for p in parts["mlp_in"]])
+    inside = [linear(p, mlp_needs) for p in parts["mlp_in"]]  # all are charged, then any asked
+    inside_mlp = any(inside)
     for p in parts["mlp_out"]:
         linear(p, inside_mlp)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops._convention import CONVENTIONS
@@ -405,7 +405,7 @@ class Ledger:
         """Close the connections of this process."""
         self._store.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -510,7 +510,7 @@ class Ledger:
         )
 
 
-def _replayed(events: list[Any], rows: list[Any]) -> list[str]:
+def _replayed(events: Sequence[Any], rows: Sequence[Any]) -> list[str]:
     """Where the journal, played again, differs from the entries."""
     open_flops: dict[str, int] = {}
     settled: dict[str, int] = {}

@@ -31,10 +31,10 @@ class WholeFlops(sa.types.TypeDecorator[int]):
     impl = sa.String(40)
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Any) -> str | None:
+    def process_bind_param(self, value: int | None, dialect: Any) -> str | None:  # noqa: ARG002
         return None if value is None else str(value)
 
-    def process_result_value(self, value: str | None, dialect: Any) -> int | None:
+    def process_result_value(self, value: str | None, dialect: Any) -> int | None:  # noqa: ARG002
         return None if value is None else int(value)
 
 

@@ -20,7 +20,7 @@ _AMOUNT = re.compile(
 )
 
 
-def parse_flops(amount: str | int | float) -> float:
+def parse_flops(amount: str | float) -> float:
     """Read an amount of computation in FLOPs.
 
     Args:
