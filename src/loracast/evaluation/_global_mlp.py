@@ -42,62 +42,85 @@ class GlobalMLP:
     """Next log change from the last 24 logs, levels and log changes of all channels.
 
     Three hidden layers of 512; trained on the mean absolute error of the logs over 4 steps of
-    its own rollout, with AdamW and a cosine schedule. The same seed, data and thread count give
-    the same network.
+    its own rollout, with AdamW and a cosine schedule. Made by `fit` or `load`.
 
     Args:
-        steps: optimiser steps, each on 256 windows.
-        seed: of the first weights and the order of the windows.
+        net: the trained network.
+        n_channels: C it was trained on.
+        change_scale: root mean square of the log changes it was trained on.
+        steps: optimiser steps it was trained for.
+        seed: seed of its training.
+        train_seconds: CPU seconds its training took.
     """
 
     name = "global_mlp"
 
-    def __init__(self, *, steps: int = DEFAULT_STEPS, seed: int = 0) -> None:
-        if steps < 1:
-            raise ConfigError(f"got {steps} training steps for global_mlp; expected at least 1")
+    def __init__(
+        self,
+        net: torch.nn.Sequential,
+        *,
+        n_channels: int,
+        change_scale: float,
+        steps: int,
+        seed: int,
+        train_seconds: float = 0.0,
+    ) -> None:
+        self.net = net
+        self.n_channels = n_channels
+        self.change_scale = change_scale
         self.steps = steps
         self.seed = seed
-        self.train_seconds = 0.0
-        self.n_channels = 0
-        self.change_scale = 1.0
-        self.n_filled = 0
-        self._net: torch.nn.Sequential | None = None
+        self.train_seconds = train_seconds
 
     @property
     def n_parameters(self) -> int:
-        """Number of trained weights; 0 before `fit`."""
-        return 0 if self._net is None else sum(p.numel() for p in self._net.parameters())
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.net.parameters())
 
+    @classmethod
     def fit(
-        self,
+        cls,
         train_values: Sequence[np.ndarray] | np.ndarray,
         *,
+        steps: int = DEFAULT_STEPS,
+        seed: int = 0,
         on_step: Callable[[int, int, float], None] | None = None,
     ) -> GlobalMLP:
-        """Train on series of any lengths.
+        """Train on series of any lengths; same seed, data and thread count, same network.
 
         Args:
             train_values: N arrays (T_n, C) of positive values, or one array (N, T, C); missing
                 values are interpolated. Series shorter than 28 steps are refused.
+            steps: optimiser steps, each on 256 windows.
+            seed: of the first weights and the order of the windows.
             on_step: called after every step with (steps done, steps in all, loss).
 
         Returns:
-            Itself, with `train_seconds` set to the CPU seconds it took.
+            The trained network, with `train_seconds` set to the CPU seconds it took.
 
         Raises:
+            ConfigError: steps below 1.
             DataError: no series, too short ones, or values that are not positive.
         """
         import torch
 
+        if steps < 1:
+            raise ConfigError(f"got {steps} training steps for {cls.name}; expected at least 1")
         started = time.process_time()
         window = LAGS + ROLLOUT_STEPS
-        prepared = prepare(list(train_values), 1, window, f"training {self.name}")
-        require_positive(prepared.contexts, self.name)
-        self.n_channels, self.n_filled = prepared.n_channels, prepared.n_filled
+        prepared = prepare(list(train_values), 1, window, f"training {cls.name}")
+        require_positive(prepared.contexts, cls.name)
         logs = [np.log(values) for values in prepared.contexts]
         changes = np.concatenate([np.diff(x, axis=0) for x in logs])
-        self.change_scale = float(np.sqrt((changes**2).mean())) or 1.0
-        flat = torch.from_numpy(np.concatenate(logs)).float()
+        out = cls(
+            _build(prepared.n_channels, seed),
+            n_channels=prepared.n_channels,
+            change_scale=float(np.sqrt((changes**2).mean())) or 1.0,
+            steps=steps,
+            seed=seed,
+        )
+        level = np.concatenate([x - x.mean(axis=0) for x in logs])  # small numbers for float32
+        flat = torch.from_numpy(level).float()
         ends = np.cumsum([len(x) for x in logs])
         starts = torch.from_numpy(
             np.concatenate(
@@ -107,26 +130,24 @@ class GlobalMLP:
                 ]
             )
         )
-        self._net = self._build(self.seed)
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(seed)
         optimiser = torch.optim.AdamW(
-            self._net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+            out.net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
         )
         offsets = torch.arange(window)
-        for step in range(self.steps):
+        for step in range(steps):
             for group in optimiser.param_groups:
-                group["lr"] = LEARNING_RATE * self._schedule(step)
+                group["lr"] = LEARNING_RATE * _schedule(step, steps)
             draw = torch.randint(len(starts), (BATCH_SIZE,), generator=generator)
-            batch = flat[starts[draw][:, None] + offsets]
-            loss = self._rollout_loss(batch)
+            loss = out._rollout_loss(flat[starts[draw][:, None] + offsets])
             optimiser.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self._net.parameters(), CLIP_NORM)
+            torch.nn.utils.clip_grad_norm_(out.net.parameters(), CLIP_NORM)
             optimiser.step()
             if on_step is not None:
-                on_step(step + 1, self.steps, float(loss.detach()))
-        self.train_seconds = time.process_time() - started
-        return self
+                on_step(step + 1, steps, float(loss.detach()))
+        out.train_seconds = time.process_time() - started
+        return out
 
     def forecast(self, contexts: Sequence[np.ndarray], horizon: int) -> BaselineForecast:
         """Roll the network out after every context, of which it reads the last 24 steps.
@@ -139,13 +160,10 @@ class GlobalMLP:
             point (N, H, C), no samples, the CPU seconds without those of `fit`, and a note.
 
         Raises:
-            ConfigError: not trained yet.
             DataError: contexts that are too short, not positive or of other channels.
         """
         import torch
 
-        if self._net is None:
-            raise ConfigError("global_mlp is not trained; call fit or load first")
         started = time.process_time()
         prepared = prepare(contexts, horizon, LAGS, self.name)
         require_positive(prepared.contexts, self.name)
@@ -181,13 +199,10 @@ class GlobalMLP:
             path: the file to write, ending in .safetensors.
 
         Raises:
-            ConfigError: not trained yet.
             StorageError: the file cannot be written.
         """
         from safetensors.torch import save
 
-        if self._net is None:
-            raise ConfigError("global_mlp is not trained; call fit before save")
         path = Path(path)
         header = {
             "format": FORMAT,
@@ -200,7 +215,7 @@ class GlobalMLP:
             "seed": self.seed,
             "train_seconds": self.train_seconds,
         }
-        state = {key: value.contiguous() for key, value in self._net.state_dict().items()}
+        state = {key: value.contiguous() for key, value in self.net.state_dict().items()}
         blob = save(state, metadata={"loracast": json.dumps(header)})
         temporary = path.with_name(f".{path.name}.tmp")
         try:
@@ -231,43 +246,23 @@ class GlobalMLP:
             shape = {"format": FORMAT, "lags": LAGS, "width": WIDTH, "depth": DEPTH}
             if any(header.get(key) != value for key, value in shape.items()):
                 raise StorageError(f"{path}: is no global_mlp of this version ({FORMAT})")
-            out = cls(steps=header["steps"], seed=header["seed"])
-            out.n_channels = header["n_channels"]
-            out.change_scale = header["change_scale"]
-            out.train_seconds = header["train_seconds"]
-            out._net = out._build(0)
-            out._net.load_state_dict(state)
+            net = _build(header["n_channels"], 0)
+            net.load_state_dict(state)
+            keys = ("n_channels", "change_scale", "steps", "seed", "train_seconds")
+            return cls(net, **{key: header[key] for key in keys})
         except (OSError, SafetensorError, json.JSONDecodeError, KeyError, RuntimeError) as problem:
             text = " ".join(str(problem).split())[:200]
             raise StorageError(f"{path}: is no readable global_mlp ({text})") from problem
-        return out
-
-    def _build(self, seed: int) -> torch.nn.Sequential:
-        import torch
-
-        width_in = self.n_channels * (3 * LAGS - 1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            layers: list[Any] = []
-            for _ in range(DEPTH):
-                layers += [torch.nn.Linear(width_in, WIDTH), torch.nn.SiLU()]
-                width_in = WIDTH
-            return torch.nn.Sequential(*layers, torch.nn.Linear(WIDTH, self.n_channels))
-
-    def _schedule(self, step: int) -> float:
-        warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-        return warmup * 0.5 * (1.0 + float(np.cos(np.pi * step / self.steps)))
 
     def _change(self, past: torch.Tensor) -> torch.Tensor:
         """Next log change (B, C) after the logs (B, LAGS, C)."""
         import torch
 
-        assert self._net is not None
         centred = past - past.mean(dim=1, keepdim=True)
         levels = centred.clamp(-8.0, 4.0).exp()  # keeps the inputs of order 1 to 50
         changes = (past[:, 1:] - past[:, :-1]) / self.change_scale
         features = torch.cat([x.flatten(1) for x in (centred, levels, changes)], dim=1)
-        out: torch.Tensor = self._net(features) * self.change_scale
+        out: torch.Tensor = self.net(features) * self.change_scale
         return out
 
     def _rollout_loss(self, batch: torch.Tensor) -> torch.Tensor:
@@ -280,3 +275,22 @@ class GlobalMLP:
             losses.append((new - batch[:, LAGS + step]).abs().mean())
             past = torch.cat([past[:, 1:], new[:, None]], dim=1)
         return torch.stack(losses).mean() / self.change_scale
+
+
+def _build(n_channels: int, seed: int) -> torch.nn.Sequential:
+    import torch
+
+    width_in = n_channels * (3 * LAGS - 1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[Any] = []
+        for _ in range(DEPTH):
+            layers += [torch.nn.Linear(width_in, WIDTH), torch.nn.SiLU()]
+            width_in = WIDTH
+        return torch.nn.Sequential(*layers, torch.nn.Linear(WIDTH, n_channels))
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Share of the learning rate: linear warmup, then a cosine to zero."""
+    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    return warmup * 0.5 * (1.0 + float(np.cos(np.pi * step / steps)))
