@@ -1,0 +1,297 @@
+"""A fit within a budget: what it affords, where it keeps its state, what it did.
+
+Knows panels, plans and prices; the loop itself is in `training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from loracast.adapters import AdapterConfig
+from loracast.api._engine import Engine, FitPlan
+from loracast.api._holdout import hold_out, plan_for, validation_examples
+from loracast.api._inputs import calibrated
+from loracast.errors import BudgetExceeded, ConfigError, StorageError
+from loracast.flops import Ledger, format_flops
+from loracast.series import Panel
+from loracast.tasks import Example
+from loracast.training import Progress, TrainConfig, TrainResult
+
+__all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
+
+VALIDATIONS = 4  # during a fit
+VALIDATION_SHARE = 0.2  # of the budget, at most (assumption)
+PRICED_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did.
+
+    Args:
+        training: losses, gradient norms, best step.
+        flops: spent on training and validation.
+        limit_flops: the budget.
+        step_flops: what one optimiser step costs.
+        n_train: series trained on.
+        n_validation: series that the validation loss is taken on.
+        held_out: "series", "last steps" or "nothing".
+        plan: which windows.
+        config: the dials of the loop.
+        data_sha256: of the series' ids and values.
+        seconds: of wall time.
+    """
+
+    training: TrainResult
+    flops: float
+    limit_flops: float
+    step_flops: float
+    n_train: int
+    n_validation: int
+    held_out: str
+    plan: FitPlan
+    config: TrainConfig
+    data_sha256: str
+    seconds: float
+
+
+def run_fit(
+    engine: Engine,
+    panel: Panel,
+    *,
+    budget_flops: float,
+    adapter: AdapterConfig,
+    training: Mapping[str, Any],
+    max_steps: int,
+    seed: int,
+    folder: Path,
+    facts: Mapping[str, Any],
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[Engine, FitReport]:
+    """Adapt a bare base to a panel and save the adapter in `folder/adapter`.
+
+    Args:
+        engine: a base without an adapter; its weights are changed.
+        panel: N series of at least two steps.
+        budget_flops: for training and validation.
+        adapter: how the model is adapted.
+        training: dials of `TrainConfig` that the caller chose.
+        max_steps: the most steps, whatever the budget.
+        seed: of weights and order.
+        folder: for ledger, checkpoints and adapter; the same fit may come back to it.
+        facts: written into the adapter's manifest.
+        progress: called after every step.
+
+    Returns:
+        The engine with the adapter merged, as `Engine.load` gives it, and the report.
+
+    Raises:
+        BudgetExceeded: not one step fits.
+        ConfigError, DataError, StorageError: see `Forecaster.fit`.
+    """
+    started = time.monotonic()
+    held = hold_out(panel)
+    engine = calibrated(engine, held.train.values)
+    plan = plan_for(engine, held.train)
+    digest = data_sha256(panel)
+    identity = {
+        "data_sha256": digest,
+        "base_sha256": engine.backbone.base_sha256,
+        "codec": engine.codec.config(),
+        "adapter": adapter.model_dump(mode="json"),
+        "training": dict(training),
+        "max_steps": max_steps,
+        "budget_flops": budget_flops,
+        "seed": seed,
+    }
+    _claim_folder(folder, identity)
+    engine.attach(adapter, seed)
+    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
+        dials, validation, step_flops = _affordable(
+            engine,
+            held.train,
+            plan,
+            validation_examples(engine, held, plan),
+            training,
+            ledger=ledger,
+            stage="fit",
+            seed=seed,
+            max_steps=max_steps,
+        )
+        result = engine.fit(
+            held.train,
+            validation,
+            plan,
+            dials,
+            ledger=ledger,
+            stage="fit",
+            folder=folder / "checkpoints",
+            progress=progress,
+        )
+        spent = ledger.spent_flops
+    known = {"data_sha256": digest, "flops": spent, "steps": result.steps}
+    engine.save(
+        folder / "adapter",
+        context_steps=plan.context_steps,
+        n_channels=panel.n_channels,
+        training=known | {"best_val_loss": result.best_val_loss, "seed": seed} | dict(facts),
+    )
+    # Merged, as `load` does it: a loaded forecaster then gives the very same samples.
+    if adapter.method == "lora":
+        engine.backbone.model = engine.backbone.model.merge_and_unload()
+        engine.backbone.model.eval()
+        engine.lora = None
+    report = FitReport(
+        training=result,
+        flops=spent,
+        limit_flops=budget_flops,
+        step_flops=step_flops,
+        n_train=len(held.train),
+        n_validation=len(validation),
+        held_out=held.kind if validation else "nothing",
+        plan=plan,
+        config=dials,
+        data_sha256=digest,
+        seconds=time.monotonic() - started,
+    )
+    return engine, report
+
+
+def _affordable(
+    engine: Engine,
+    train: Panel,
+    plan: FitPlan,
+    validation: list[Example],
+    overrides: Mapping[str, Any],
+    *,
+    ledger: Ledger,
+    stage: str,
+    seed: int,
+    max_steps: int,
+) -> tuple[TrainConfig, list[Example], float]:
+    """How many optimiser steps the budget holds, and how much validation beside them.
+
+    Args:
+        engine: the model with its adapter attached.
+        train: series to train on.
+        plan: which windows.
+        validation: examples; fewer are kept where they would cost too much.
+        overrides: dials that the caller chose; `steps` is an upper bound.
+        ledger: of this fit alone; its limit is the budget.
+        stage: its name there.
+        seed: of order and dropout.
+        max_steps: the most steps, whatever the budget.
+
+    Returns:
+        The dials, the validation examples kept, and FLOPs per step.
+
+    Raises:
+        BudgetExceeded: not one step fits.
+        ConfigError: a dial that does not exist or cannot have that value.
+    """
+    wanted = validated(TrainConfig, {"steps": max_steps, "seed": seed} | dict(overrides))
+    if "batch_size" not in overrides:
+        n_windows = len(engine.windows(train, plan, 1, wanted.seed))
+        wanted = wanted.model_copy(update={"batch_size": min(wanted.batch_size, n_windows)})
+    source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
+    meter = engine.meter(ledger, stage)
+    step = max(meter.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
+    budget = ledger.limit_flops  # not what is left: a resumed fit must plan as the first one did
+    if step > budget:
+        raise BudgetExceeded(
+            f"one training step costs {format_flops(step)}, but the budget is "
+            f"{format_flops(budget)}; give at least {step:.2e} (--budget), or a smaller batch"
+        )
+
+    def price(rows: list[Example]) -> float:
+        return engine.meter(ledger, stage, rows).validation_flops
+
+    times = VALIDATIONS
+    while validation and times * price(validation) > VALIDATION_SHARE * budget:
+        if len(validation) > 1:
+            validation = validation[: (len(validation) + 1) // 2]
+        elif times > 1:
+            times = 1
+        else:
+            validation = []
+    spare = budget - times * price(validation) if validation else budget
+    steps = min(wanted.steps, max_steps, int(spare / step))
+    if steps < 1:
+        validation, steps = [], 1
+    update: dict[str, Any] = {"steps": steps}
+    if "eval_every" not in overrides:
+        update["eval_every"] = math.ceil(steps / times)
+    if "warmup_steps" not in overrides:
+        update["warmup_steps"] = min(wanted.warmup_steps, steps // 5)
+    if "log_every" not in overrides:
+        update["log_every"] = max(1, min(wanted.log_every, steps // 10))
+    return wanted.model_copy(update=update), validation, step
+
+
+def data_sha256(panel: Panel) -> str:
+    """Of the ids, channels and values of a panel, as they are in memory."""
+    digest = hashlib.sha256(json.dumps([list(map(str, panel.ids)), panel.channels]).encode())
+    for values in panel.values:
+        digest.update(str(values.shape).encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Take a folder for one fit; the same fit may come back to it, another one may not.
+
+    Args:
+        folder: created where it does not exist.
+        identity: JSON facts that decide the result.
+
+    Raises:
+        StorageError: it cannot be written, or belongs to another fit.
+    """
+    path = folder / "fit.json"
+    text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            if path.read_text(encoding="utf-8") != text:
+                raise StorageError(
+                    f"{folder} holds a fit with other data or settings; choose another folder, "
+                    "or remove it"
+                )
+            return
+        temporary = path.with_name(".fit.json.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise StorageError(f"{folder} cannot be used for a fit: {reason}") from error
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """A pydantic model, or one line that says what does not fit.
+
+    Raises:
+        ConfigError: unknown field or impossible value.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or model.__name__
+        got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        known = ", ".join(model.model_fields)
+        hint = f"; known are {known}" if first["type"] == "extra_forbidden" else ""
+        message = " ".join(first["msg"].split())
+        raise ConfigError(f"{model.__name__}.{where}: {message}{got}{hint}") from error

@@ -1,0 +1,390 @@
+"""The forecaster for people: frames in, forecasts with uncertainty out, within a budget.
+
+Knows frames and panels; the work is the `Engine`'s. Everything the language model does is
+charged to a ledger first, also where no budget was asked for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import narwhals as nw
+import numpy as np
+
+from loracast.adapters import AdapterConfig
+from loracast.api._engine import Engine
+from loracast.api._fitting import FitReport, run_fit, validated
+from loracast.api._inputs import (
+    adapter_folder,
+    as_panel,
+    copy_adapter,
+    require_known,
+    shown_steps,
+)
+from loracast.api._plot import draw_forecast
+from loracast.api._quantiles import check_levels, check_quantiles, intervals, sample_quantiles
+from loracast.api._sampling import ForecastReport, frame_of_samples, sample_panel
+from loracast.codec import Codec, make_codec
+from loracast.errors import ConfigError, DataError, ModelError
+from loracast.flops import parse_flops
+from loracast.series import Panel, backtest_frame
+from loracast.training import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Forecaster"]
+
+DEFAULT_MAX_STEPS = 300
+
+
+class Columns(TypedDict, total=False):
+    """Names of columns where they are not the usual ones, and whether to sort rows by time."""
+
+    id_col: str | None
+    time_col: str | None
+    target_cols: Sequence[str] | None
+    sort: bool
+
+
+class Sampling(TypedDict, total=False):
+    """How a forecast is drawn: see `Forecaster.predict`."""
+
+    n_samples: int | None
+    context: int | None
+    budget: str | float | None
+    progress: Callable[[int], None] | None
+
+
+class Forecaster:
+    """A language model that forecasts time series, zero-shot or fitted with LoRA.
+
+        from loracast import Forecaster
+
+        forecaster = Forecaster.from_pretrained()
+        forecaster.fit(frame, budget="1e13")
+        forecaster.predict(12, level=[80])
+
+    Build one with `from_pretrained` or `load`. `fit_report` and `forecast_report` say what the
+    last fit and the last forecast did and cost.
+
+    Args:
+        engine: the model with its codec.
+        seed: of adapter weights, training order and samples; the same seed gives the same answer.
+        n_samples: S, sampled paths per series.
+    """
+
+    def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int = 20) -> None:
+        if n_samples < 1:
+            raise ConfigError(f"got {n_samples} samples; expected at least 1")
+        if seed < 0:
+            raise ConfigError(f"got seed {seed}; expected 0 or more")
+        self.engine, self.seed, self.n_samples = engine, seed, n_samples
+        self.fit_report: FitReport | None = None
+        self.forecast_report: ForecastReport | None = None
+        self._panel: Panel | None = None
+        self._columns: Columns = {}
+        self._saved: Path | None = None
+        self._unfinished = False
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = "embedded",
+        codec: str | Mapping[str, Any] | Codec | None = None,
+        *,
+        seed: int = 0,
+        n_samples: int = 20,
+    ) -> Forecaster:
+        """A forecaster on a pretrained base, able to forecast zero-shot.
+
+        Args:
+            model: 'embedded', a local folder, or a hub id.
+            codec: how numbers are written: a preset's name, `{"name": ..., option: ...}`, or a
+                codec; default `compact`.
+            seed: of everything random.
+            n_samples: S, sampled paths per series.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its tokenizer does not suit the codec.
+            CodecError: unknown codec or option.
+        """
+        if isinstance(codec, str):
+            codec = {"name": codec}
+        made = codec if isinstance(codec, Codec) else make_codec(**dict(codec or {}))
+        return cls(Engine.open(model, made), seed=seed, n_samples=n_samples)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, model: str | None = None) -> Forecaster:
+        """A forecaster that `save`, a fit or a study wrote.
+
+        Args:
+            folder: of the adapter, or one that holds it as `adapter/`.
+            model: where the base is now, if it moved.
+
+        Raises:
+            AdapterError: no adapter, or one of another base.
+        """
+        found = adapter_folder(folder)
+        engine = Engine.load(found, model=model)
+        assert engine.manifest is not None
+        facts = engine.manifest.training
+        made = cls(
+            engine, seed=int(facts.get("seed", 0)), n_samples=int(facts.get("n_samples", 20))
+        )
+        made._saved = found
+        return made
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the adapter: a finished folder appears, or none.
+
+        Raises:
+            ModelError: nothing is fitted.
+            StorageError: the folder cannot be written, or holds something else.
+        """
+        if self._saved is None or self._unfinished:
+            raise ModelError("nothing to save: the base is as it came; call fit first")
+        folder = Path(folder)
+        if not folder.exists() or folder.resolve() != self._saved.resolve():
+            copy_adapter(self._saved, folder)
+        return folder
+
+    def fit(
+        self,
+        frame: Any,
+        budget: str | float = "1e13",
+        *,
+        adapter: AdapterConfig | Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        max_steps: int = DEFAULT_MAX_STEPS,
+        out: str | Path | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        **columns: Unpack[Columns],
+    ) -> Forecaster:
+        """Adapt the base to series, for as many steps as the budget affords.
+
+        Trains on sliding windows of all series. From ten series on, the last tenth of them is
+        held out for the validation loss; of fewer, the last fifth of their steps. The weights
+        with the lowest validation loss are kept. A second fit starts from the base again.
+
+        Args:
+            frame: a long pandas or polars frame, or a `Panel`.
+            budget: FLOPs for training and validation, for example 1e13 or "10TF".
+            adapter: LoRA's rank, targets, ...; see `AdapterConfig`.
+            training: dials of `TrainConfig` to set, for example `{"learning_rate": 4e-3}`.
+            max_steps: optimiser steps at most, whatever the budget.
+            out: folder for ledger, checkpoints and the adapter, so that a killed fit goes on
+                where it stopped; None keeps nothing.
+            progress: called after every step.
+            **columns: `id_col`, `time_col`, `target_cols` where not the usual names, and
+                `sort=True` to put rows in time order; remembered for later frames.
+
+        Returns:
+            This forecaster.
+
+        Raises:
+            DataError: series that cannot be used.
+            ConfigError: an impossible dial or budget.
+            BudgetExceeded: the budget does not hold one step.
+            StorageError: `out` cannot be written, or belongs to another fit.
+        """
+        panel = as_panel(frame, **columns)
+        limit = parse_flops(budget)
+        if max_steps < 1:
+            raise ConfigError(f"got max_steps={max_steps}; expected at least 1")
+        if not isinstance(adapter, AdapterConfig):
+            adapter = validated(AdapterConfig, adapter or {})
+        panel.require_length(2, "training")
+        require_known(panel, None, "training")
+        self._unfinished = self._unfinished or self.engine.adapter is not None
+        self._to_base()
+        self._unfinished = True
+        self.engine, self.fit_report = run_fit(
+            self.engine,
+            panel,
+            budget_flops=limit,
+            adapter=adapter,
+            training=training or {},
+            max_steps=max_steps,
+            seed=self.seed,
+            folder=(folder := self._scratch() if out is None else Path(out)),
+            facts={"n_samples": self.n_samples},
+            progress=progress,
+        )
+        self._panel, self._columns, self._saved = panel, columns, folder / "adapter"
+        self._unfinished = False
+        return self
+
+    def sample(
+        self,
+        h: int,
+        frame: Any = None,
+        **options: Unpack[Sampling],
+    ) -> np.ndarray:
+        """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`."""
+        return self._sample(self._panel_of(frame), h, options)
+
+    def predict(
+        self,
+        h: int,
+        level: Sequence[float] = (80,),
+        frame: Any = None,
+        *,
+        quantiles: Sequence[float] = (),
+        **options: Unpack[Sampling],
+    ) -> Any:
+        """Forecast every series; the point forecast is the median of the samples.
+
+        Args:
+            h: steps to forecast.
+            level: intervals in percent, as columns `...-lo-80` and `...-hi-80`.
+            frame: a long pandas or polars frame, or a `Panel`; None takes the fitted one.
+            quantiles: shares, as columns `...-q-10` (in percent).
+            **options: `n_samples`, S paths per series; `context`, steps of the past to show
+                (default: as many as the model reads); `budget`, FLOPs the forecast may cost
+                (default: no limit); `progress`, called with the number of steps just sampled,
+                N x S x H in all.
+
+        Returns:
+            A long frame of the caller's kind, N x h rows.
+
+        Raises:
+            DataError: series that cannot be used, h below 1, or no frame and nothing fitted.
+            ConfigError: an impossible level, quantile or number of samples.
+            BudgetExceeded: the forecast does not fit.
+        """
+        levels, shares = check_levels(level), check_quantiles(quantiles)
+        panel = self._panel_of(frame)
+        return frame_of_samples(panel, self._sample(panel, h, options), levels, shares)
+
+    def cross_validation(
+        self,
+        h: int,
+        n_windows: int = 1,
+        step_size: int | None = None,
+        level: Sequence[float] = (80,),
+        frame: Any = None,
+        **options: Unpack[Sampling],
+    ) -> Any:
+        """Forecast the last steps of every series from what stands before them, several times.
+
+        The model is not fitted again; of the frame it was fitted on it has seen most.
+
+        Args:
+            h: steps of each forecast.
+            n_windows: cutoffs; the last forecast ends with the series.
+            step_size: steps between cutoffs; None takes `h`.
+            level: intervals in percent.
+            frame: as in `predict`.
+            **options: as in `predict`.
+
+        Returns:
+            A long frame of the caller's kind with the columns `cutoff`, the truth and the
+            forecasts, N x n_windows x h rows, cutoff by cutoff.
+
+        Raises:
+            DataError: series shorter than the first cutoff needs, or as `predict`.
+        """
+        levels = check_levels(level)
+        step = h if step_size is None else step_size
+        if h < 1 or n_windows < 1 or step < 1:
+            raise DataError(
+                f"got h={h}, n_windows={n_windows}, step_size={step}; expected each at least 1"
+            )
+        panel = self._panel_of(frame)
+        back = h + step * (n_windows - 1)
+        panel.require_length(back + 2, f"a backtest of {n_windows} windows of {h} steps")
+        frames, reports = [], []
+        for window in range(n_windows):
+            behind = back - step * window
+            samples = self._sample(panel.steps(None, -behind), h, options)
+            point = sample_quantiles(samples, [0.5])[0]
+            bounds = intervals(samples, levels)
+            frame = backtest_frame(panel, panel.lengths - behind, point, bounds)
+            frames.append(nw.from_native(frame, eager_only=True))
+            assert self.forecast_report is not None
+            reports.append(self.forecast_report)
+        self.forecast_report = ForecastReport(
+            flops=sum(r.flops for r in reports),
+            seconds=sum(r.seconds for r in reports),
+            n_series=len(panel),
+            horizon=h,
+            n_samples=reports[0].n_samples,
+        )
+        return nw.concat(frames).to_native()
+
+    def plot(
+        self,
+        series_id: Hashable | None = None,
+        h: int = 12,
+        level: Sequence[float] = (50, 80),
+        frame: Any = None,
+        *,
+        history: int | None = None,
+        **options: Unpack[Sampling],
+    ) -> Figure:
+        """Draw one series with its forecast.
+
+        Args:
+            series_id: which; None takes the first.
+            h: steps to forecast.
+            level: bands in percent.
+            frame: as in `predict`.
+            history: steps of the past to draw; None draws what the model is shown.
+            **options: as in `predict`.
+
+        Returns:
+            A matplotlib figure; `figure.savefig("forecast.png")` writes it.
+
+        Raises:
+            DataError: no such series, or as `predict`.
+        """
+        levels = check_levels(level)
+        panel = self._panel_of(frame)
+        if series_id is not None and series_id not in panel.ids:
+            some = ", ".join(map(repr, panel.ids[:5]))
+            raise DataError(f"got series_id {series_id!r}; the ids are {some}, ...")
+        one = panel.select([0 if series_id is None else panel.ids.index(series_id)])
+        samples = self._sample(one, h, options)
+        last = shown_steps(self.engine, one.n_channels) if history is None else max(2, history)
+        return draw_forecast(one.steps(-last, None), samples[0], levels)
+
+    def _panel_of(self, frame: Any) -> Panel:
+        if frame is not None:
+            return as_panel(frame, **self._columns)
+        if self._panel is None:
+            raise DataError("got no frame and nothing fitted in this process; pass frame=...")
+        return self._panel
+
+    def _sample(self, panel: Panel, h: int, options: Sampling) -> np.ndarray:
+        self._to_base()
+        count = options.get("n_samples")
+        samples, self.forecast_report = sample_panel(
+            self.engine,
+            panel,
+            h,
+            n_samples=self.n_samples if count is None else count,
+            seed=self.seed,
+            context=options.get("context"),
+            budget=options.get("budget"),
+            progress=options.get("progress"),
+        )
+        return samples
+
+    def _scratch(self) -> Path:
+        folder = tempfile.mkdtemp(prefix="loracast-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+    def _to_base(self) -> None:
+        """Open the base again after a fit that did not end, or before another one."""
+        if not self._unfinished:
+            return
+        base = self.engine.backbone
+        self.engine = Engine.open(base.name, self.engine.codec, random_start=base.random_start)
+        self._saved, self.fit_report, self._unfinished = None, None, False
