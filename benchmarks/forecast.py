@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--peer-series", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peer-batch", type=int, help="skip the trial of batch sizes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS)
     parser.add_argument("--invariance", type=int, default=5, help="prompts to decode alone too")
@@ -200,9 +201,12 @@ def main() -> None:
     new_tokens = HORIZON * automaton.max_tokens_per_step
     load_before = os.getloadavg()[0]
 
-    trial = few[: max(PEER_BATCHES)]
-    tried = {b: timed(lambda b=b: peer(model, trial, 24, b))[2] / len(trial) for b in PEER_BATCHES}
-    batch = min(tried, key=lambda b: tried[b])
+    tried: dict[int, float] = {}
+    if args.peer_batch is None:
+        trial = few[: max(PEER_BATCHES)]
+        for size in PEER_BATCHES:
+            tried[size] = timed(lambda b=size: peer(model, trial, 24, b))[2] / len(trial)
+    batch = args.peer_batch or min(tried, key=lambda b: tried[b])
     ours(model, few[:2], automaton)
 
     walls: dict[str, list[float]] = {"loracast": [], "bfloat16": [], "generate": []}
@@ -219,6 +223,7 @@ def main() -> None:
         _, wall, cpu = timed(lambda: peer(model, few, new_tokens, batch))
         walls["generate"].append(len(few) / wall)
         cpus["generate"].append(len(few) / cpu)
+        print({name: [round(v, 4) for v in values] for name, values in walls.items()}, flush=True)
 
     median = {name: statistics.median(v) for name, v in walls.items()}
     median_cpu = {name: statistics.median(v) for name, v in cpus.items()}
