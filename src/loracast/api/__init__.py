@@ -1,6 +1,35 @@
-"""Where data, model and budget meet: `Forecaster` for people, `Engine` for what is built on it."""
+"""Where data, model and budget meet: `Forecaster` for people, `Engine` for what is built on it.
 
+`baseline_rows`, `model_row` and `score_samples` put methods side by side, in a backtest or a study.
+"""
+
+from loracast.api._compare import (
+    baseline_rows,
+    check_methods,
+    missing_row,
+    model_row,
+    score_samples,
+    scored_horizons,
+)
 from loracast.api._engine import Engine, FitPlan
+from loracast.api._fitting import FitReport
 from loracast.api._forecaster import Forecaster
+from loracast.api._inputs import adapter_folder, series_keys
+from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport
 
-__all__ = ["Engine", "FitPlan", "Forecaster"]
+__all__ = [
+    "UNLIMITED_FLOPS",
+    "Engine",
+    "FitPlan",
+    "FitReport",
+    "ForecastReport",
+    "Forecaster",
+    "adapter_folder",
+    "baseline_rows",
+    "check_methods",
+    "missing_row",
+    "model_row",
+    "score_samples",
+    "scored_horizons",
+    "series_keys",
+]
