@@ -47,6 +47,9 @@ def build_embedded(folder: Path, shape: dict[str, Any], seed: int) -> None:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+    from loracast.backbone._load import quiet_transformers
+
+    quiet_transformers()
     folder.mkdir(parents=True, exist_ok=True)
     vocab = {symbol: i for i, symbol in enumerate(_byte_alphabet())}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
@@ -58,7 +61,6 @@ def build_embedded(folder: Path, shape: dict[str, Any], seed: int) -> None:
         bos_token=_END,
         eos_token=_END,
         pad_token=_END,
-        add_bos_token=True,
         padding_side="left",
     ).save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):

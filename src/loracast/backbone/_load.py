@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,9 +57,9 @@ class Backbone:
     @property
     def bos_full_id(self) -> int | None:
         """The full id of the token a document starts with, if the tokenizer adds one itself."""
-        if getattr(self.tokenizer, "add_bos_token", False) and self.tokenizer.bos_token:
-            return int(self.tokenizer.bos_token_id)
-        return None
+        first = self.tokenizer.encode("1")[:1]
+        bos = self.tokenizer.bos_token_id
+        return int(bos) if bos is not None and first == [bos] else None
 
     def prune(self, keep_full_ids: Iterable[int]) -> None:
         """Keep only these tokens (and the one that starts a document)."""
@@ -101,6 +100,14 @@ def resolve_model(model: str) -> Path:
             f"({type(error).__name__}); go online once, give a local folder, "
             "or use --model embedded"
         ) from error
+
+
+def quiet_transformers() -> None:
+    """Keep the library's bars and warnings off a terminal that has our own."""
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
 
 
 def _read_config(folder: Path, model: str) -> dict[str, Any]:
@@ -147,11 +154,8 @@ def load_backbone(
         ModelError: not found, not safetensors, broken, or in need of remote code.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as hf_logging
 
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    quiet_transformers()
     folder = resolve_model(model)
     _read_config(folder, model)
     weights = sorted(folder.glob("*.safetensors"))

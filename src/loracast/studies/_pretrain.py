@@ -22,7 +22,7 @@ from loracast.series._corpus import corpus_chunk
 from loracast.tasks import Example, ForecastTask
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
-__all__ = ["PretrainRecipe", "pretrain"]
+__all__ = ["PretrainRecipe", "load_pretrain_recipe", "pretrain"]
 
 _CHUNK = 256  # series generated at once
 
@@ -103,7 +103,7 @@ class _CorpusSource:
         return self._chunk[1][place * size : (place + 1) * size]
 
 
-def read_pretrain_recipe(path: Path) -> PretrainRecipe:
+def load_pretrain_recipe(path: Path) -> PretrainRecipe:
     """A recipe from YAML.
 
     Raises:

@@ -45,7 +45,8 @@ def collate(examples: Sequence[Example], device: torch.device) -> Batch:
     for row, example in enumerate(examples):
         start = length - len(example)
         ids[row, start:] = example.ids
-        labels[row, start:] = example.labels
+        # The first token has nothing before it but, in a padded row, padding: no target.
+        labels[row, start + 1 :] = example.labels[1:]
         mask[row, start:] = 1
     padded = not mask.all()
     positions = np.maximum(mask.cumsum(axis=1) - 1, 0)

@@ -206,7 +206,7 @@ class _Run:
         loss = total / max(tokens, 1)
         if not torch.isfinite(loss):
             raise ModelError(
-                f"the loss became {float(loss)} at step {step} of {self.stage}; "
+                f"the loss became {float(loss.detach())} at step {step} of {self.stage}; "
                 "lower the learning rate or use precision fp32"
             )
         loss.backward()
@@ -219,7 +219,7 @@ class _Run:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.result.steps += 1
-        return float(loss), norms
+        return float(loss.detach()), norms
 
     def validate(self, examples: Sequence[Example], meter: Meter) -> None:
         step = self.result.steps

@@ -1,0 +1,28 @@
+"""Studies: zero-shot -> default -> grid -> context -> final -> test, from a YAML recipe.
+
+    Recipe + data --run_study--> stages, each cached --> result.json, report.html, adapter/
+    PretrainRecipe --pretrain--> weights of the embedded base
+"""
+
+from __future__ import annotations
+
+from loracast.studies._pretrain import PretrainRecipe, load_pretrain_recipe, pretrain
+from loracast.studies._recipe import Recipe, load_recipe
+from loracast.studies._report import write_report
+from loracast.studies._run import run_study
+from loracast.studies._schema import StudyResult, make_verdict, read_result
+from loracast.studies._stages import StudyProgress
+
+__all__ = [
+    "PretrainRecipe",
+    "Recipe",
+    "StudyProgress",
+    "StudyResult",
+    "load_pretrain_recipe",
+    "load_recipe",
+    "make_verdict",
+    "pretrain",
+    "read_result",
+    "run_study",
+    "write_report",
+]

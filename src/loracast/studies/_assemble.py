@@ -1,0 +1,238 @@
+"""From what the stages found to result.json and report_data.json; decides nothing."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from loracast.api import Engine
+from loracast.backbone import EMBEDDED_DIR
+from loracast.studies._report_data import (
+    ContextRow,
+    ExampleForecast,
+    GradientNorms,
+    GridCell,
+    LedgerEntry,
+    LossCurve,
+    LossPoint,
+    ReportData,
+    write_report_data,
+)
+from loracast.studies._schema import (
+    BudgetInfo,
+    MethodResult,
+    ModelInfo,
+    StageResult,
+    StudyResult,
+    make_verdict,
+    write_result,
+)
+from loracast.studies._stages import Run
+
+if TYPE_CHECKING:
+    from loracast.studies._run import Findings
+
+__all__ = ["assemble"]
+
+_REGIMES = ("oscillatory", "decaying", "growing", "stable")
+
+
+def _by_top(amounts: dict[str, float]) -> dict[str, float]:
+    """'grid.lr=0.001,r=8' belongs to 'grid'."""
+    total: dict[str, float] = {}
+    for name, amount in amounts.items():
+        top = name.split(".")[0]
+        total[top] = total.get(top, 0.0) + amount
+    return total
+
+
+def _pretraining_flops(model: str) -> float | None:
+    card = EMBEDDED_DIR / "pretrain.json"
+    if model != "embedded" or not card.is_file():
+        return None
+    return float(json.loads(card.read_text())["result"]["flops"])
+
+
+def _model_info(run: Run, base: Engine, found: Findings) -> ModelInfo:
+    final = found.stages.get("final") or found.stages.get("default") or {}
+    return ModelInfo(
+        name=run.recipe.model,
+        base_hash=base.backbone.base_sha256,
+        n_parameters=sum(p.numel() for p in base.backbone.model.parameters()),
+        n_trainable=final.get("n_trainable"),
+        vocab_kept=len(base.backbone.vocabulary.kept),
+        codec=run.codec,
+        adapter=final.get("config", {}).get("adapter", {}),
+        architecture=asdict(base.architecture),
+        pretraining_flops=_pretraining_flops(run.recipe.model),
+    )
+
+
+def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
+    return StageResult(
+        name=name,
+        config=facts.get("config", {}),
+        train_loss=facts.get("train_loss"),
+        val_loss=facts.get("val_loss"),
+        metrics=facts.get("metrics", {}),
+        flops=facts.get("flops") or 0.0,
+        seconds=facts.get("seconds") or 0.0,
+        status="done" if not stopped else "stopped",
+        note=stopped,
+    )
+
+
+def _curve(name: str, facts: dict[str, Any]) -> LossCurve:
+    points = {h["step"]: {"train_loss": h["train_loss"], "lr": h["lr"]} for h in facts["history"]}
+    for v in facts["validations"]:
+        points.setdefault(v["step"], {})["val_loss"] = v["val_loss"]
+    top, _, label = name.partition(".")
+    return LossCurve(
+        stage=top,
+        label=label,
+        points=tuple(LossPoint(step=int(s), **points[s]) for s in sorted(points)),
+    )
+
+
+def _grid(found: Findings) -> tuple[GridCell, ...]:
+    cells = []
+    for name, facts in found.stages.items():
+        if not name.startswith("grid."):
+            continue
+        rate = facts["config"]["training"]["learning_rate"]
+        rank = facts["config"]["adapter"]["rank"]
+        chosen = (rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"])
+        cells.append(
+            GridCell(
+                lr=rate, rank=rank, val_loss=facts["val_loss"], flops=facts["flops"], chosen=chosen
+            )
+        )
+    return tuple(cells)
+
+
+def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]:
+    rows = []
+    width = base.task.grammar(run.data.train.n_channels).max_symbols_per_step
+    for name, facts in found.stages.items():
+        if not name.startswith("context."):
+            continue
+        window = facts["config"]["window_steps"]
+        rows.append(
+            ContextRow(
+                context=window,
+                tokens=window * width,
+                val_loss=facts["val_loss"],
+                flops=facts["flops"],
+                seconds=facts["seconds"],
+                chosen=window == found.chosen["window"],
+            )
+        )
+    return tuple(rows)
+
+
+def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(x) for x in row) for row in values)
+
+
+def _examples(run: Run, found: Findings) -> tuple[ExampleForecast, ...]:
+    """The first evaluated series of each regime, not the best one."""
+    samples = found.samples.get("adapted", found.samples.get("zero_shot"))
+    if samples is None:
+        return ()
+    data, regimes = run.data, run.data.regimes()
+    chosen = [regimes.index(r) for r in _REGIMES if r in regimes] or list(
+        range(min(4, len(regimes)))
+    )
+    return tuple(
+        ExampleForecast(
+            series_id=data.keys[i],
+            regime=regimes[i],
+            channels=data.evaluated.channels,
+            context=_matrix(data.contexts[i]),
+            truth=_matrix(data.truth[i]),
+            median=_matrix(np.median(samples[i], axis=0)),
+            lo=_matrix(np.quantile(samples[i], 0.1, axis=0)),
+            hi=_matrix(np.quantile(samples[i], 0.9, axis=0)),
+        )
+        for i in chosen
+    )
+
+
+def _norms(found: Findings) -> tuple[GradientNorms, ...]:
+    final = found.stages.get("final")
+    if not final or not final["grad_norms"]:
+        return ()
+    steps = tuple(int(h["step"]) for h in final["history"])
+    norms = {name: tuple(v) for name, v in final["grad_norms"].items() if len(v) == len(steps)}
+    return (GradientNorms(stage="final", steps=steps, norms=norms),)
+
+
+def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
+    errors = {m: np.abs(p - run.data.truth) for m, p in found.points.items()}
+    resolved = run.recipe.model_dump(mode="json")
+    return ReportData(
+        loss_curves=tuple(_curve(n, f) for n, f in found.stages.items() if f.get("history")),
+        grid=_grid(found),
+        contexts=_contexts(run, base, found),
+        gradient_norms=_norms(found),
+        examples=_examples(run, found),
+        running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
+        series_mae={m: tuple(np.nanmean(e, axis=(1, 2)).tolist()) for m, e in errors.items()},
+        ledger=tuple(
+            LedgerEntry(time=e.updated, stage=e.stage, kind=e.kind, flops=e.settled_flops)
+            for e in run.ledger.entries()
+            if e.settled_flops is not None
+        ),
+        recipe=yaml.safe_dump(resolved, sort_keys=False),
+        config={**resolved, "chosen": found.chosen},
+    )
+
+
+def assemble(
+    run: Run,
+    base: Engine,
+    found: Findings,
+    *,
+    versions: dict[str, str],
+    created: datetime.datetime,
+    seconds: float,
+) -> StudyResult:
+    """Write result.json and report_data.json; returns the result.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    out, ledger = run.workspace.out, run.ledger
+    test = {name: MethodResult.model_validate(row) for name, row in found.rows.items()}
+    verdict = make_verdict(test)
+    if found.stopped:
+        verdict = f"The study is not finished: {found.stopped}\n{verdict}"
+    stages = [_stage(name, facts, "") for name, facts in found.stages.items()]
+    if found.stopped:
+        stages.append(_stage("stopped", {}, found.stopped))
+    result = StudyResult(
+        created=created,
+        versions=versions,
+        seed=run.recipe.seed,
+        data=run.data.info,
+        model=_model_info(run, base, found),
+        budget=BudgetInfo(
+            convention=ledger.convention,
+            limit_flops=ledger.limit_flops,
+            spent_flops=ledger.spent_flops,
+            by_stage=_by_top(ledger.by_stage()),
+            by_kind=ledger.by_kind(),
+        ),
+        stages=tuple(stages),
+        test=test,
+        verdict=verdict,
+        details={"seconds_of_this_run": seconds, "chosen": found.chosen},
+    )
+    write_report_data(_report_data(run, base, found), out / "report_data.json")
+    write_result(result, out / "result.json")
+    return result

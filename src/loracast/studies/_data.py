@@ -1,0 +1,119 @@
+"""The series of a study: read or generated, split, and cut into context and truth."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from loracast.errors import DataError
+from loracast.series import (
+    Panel,
+    classify_regime,
+    generate_lotka_volterra,
+    read_panel,
+    sha256_of_file,
+    split_panel,
+)
+from loracast.studies._recipe import Recipe
+from loracast.studies._schema import DataInfo
+
+__all__ = ["StudyData", "load_data"]
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Splits of a study's series.
+
+    Args:
+        train, validation: panels.
+        evaluated: the test panel, or the validation panel where no series were left for a test.
+        info: what the result says of the data.
+        contexts: N arrays (context, C) of the evaluated panel.
+        truth: (N, H, C), what follows them.
+        keys: N names, for random streams.
+    """
+
+    train: Panel
+    validation: Panel
+    evaluated: Panel
+    info: DataInfo
+    contexts: list[np.ndarray]
+    truth: np.ndarray
+    keys: list[str]
+
+    def regimes(self) -> list[str]:
+        """The regime of each evaluated series, '' where the notion does not apply."""
+        if self.evaluated.n_channels != 2:
+            return [""] * len(self.evaluated)
+        out = []
+        for values in self.evaluated.values:
+            finite = np.isfinite(values).all() and (values > 0).all()
+            out.append(classify_regime(values) if finite else "")
+        return out
+
+
+def _values_digest(panel: Panel) -> str:
+    digest = hashlib.sha256()
+    for values in panel.values:
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return digest.hexdigest()
+
+
+def load_data(recipe: Recipe) -> StudyData:
+    """Read or generate, split in order, and cut.
+
+    Raises:
+        DataError: an unreadable file, too few series, or series shorter than context + horizon.
+    """
+    part = recipe.data
+    if part.path is None:
+        panel = generate_lotka_volterra(part.generate, seed=part.generate_seed)
+        digest = _values_digest(panel)
+    else:
+        panel = read_panel(Path(part.path))
+        digest = sha256_of_file(Path(part.path))
+    total = len(panel)
+    n_train = part.train or max(1, round(0.8 * total))
+    n_val = part.validation or max(1, round(0.1 * total))
+    if n_train + n_val > total:
+        raise DataError(
+            f"got {total} series; expected at least {n_train} for training and {n_val} for "
+            "validation: set data.train and data.validation in the recipe"
+        )
+    train, validation, test = split_panel(panel, n_train, n_val)
+    evaluated = test if len(test) else validation
+    need = recipe.context + recipe.horizon
+    short = [evaluated.ids[i] for i in np.flatnonzero(evaluated.lengths < need)]
+    if short:
+        raise DataError(
+            f"got {len(short)} series shorter than context + horizon = {need} steps, first "
+            f"{short[0]!r}; shorten the context or the horizons in the recipe"
+        )
+    lengths = set(panel.lengths.tolist())
+    info = DataInfo(
+        kind="generated" if part.path is None else "file",
+        path=part.path,
+        generator=None
+        if part.path
+        else {"name": "lotka-volterra", "n": part.generate, "seed": part.generate_seed},
+        sha256=digest,
+        n_train=len(train),
+        n_val=len(validation),
+        n_test=len(test),
+        evaluated_on="test" if len(test) else "validation",
+        n_steps=lengths.pop() if len(lengths) == 1 else None,
+        channels=panel.channels,
+        context=recipe.context,
+    )
+    return StudyData(
+        train=train,
+        validation=validation,
+        evaluated=evaluated,
+        info=info,
+        contexts=[v[: recipe.context] for v in evaluated.values],
+        truth=np.stack([v[recipe.context : need] for v in evaluated.values]),
+        keys=[str(i) for i in evaluated.ids],
+    )

@@ -1,0 +1,170 @@
+"""A study as data: one YAML file says what runs, on what, and for how many FLOPs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from loracast.adapters import AdapterConfig
+from loracast.errors import ConfigError
+from loracast.flops import parse_flops
+from loracast.training import TrainConfig
+
+__all__ = ["Recipe", "load_recipe"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataPart(_Part):
+    """Where series come from and how they are split, in file order.
+
+    Args:
+        path: CSV, Parquet or HDF5; None generates predator-prey systems.
+        generate: how many, when there is no path.
+        generate_seed: of the generator.
+        train, validation: series; what is left over is the test set. None takes 80 % and 10 %.
+    """
+
+    path: str | None = None
+    generate: int = Field(1000, ge=3)
+    generate_seed: int = 0
+    train: int | None = Field(None, ge=1)
+    validation: int | None = Field(None, ge=1)
+
+
+class GridPart(_Part):
+    """Learning rates times ranks, each trained for `steps` steps and judged by validation loss."""
+
+    steps: int = Field(60, ge=1)
+    learning_rate: tuple[float, ...] = (1e-3, 4e-3)
+    rank: tuple[int, ...] = (8, 32)
+
+
+class ContextPart(_Part):
+    """Window lengths in time steps, each trained for the FLOPs of `steps` full windows."""
+
+    steps: int = Field(60, ge=1)
+    windows: tuple[int, ...] = (50,)
+
+
+class Recipe(_Part):
+    """Everything that decides a study, and with the data's bytes, its numbers.
+
+    Args:
+        name: of the study.
+        seed: of adapters, order, sampling and baselines.
+        budget: FLOPs in all, as text.
+        convention: how they are counted.
+        model: 'embedded', a folder or a hub id.
+        codec: `make_codec(**codec)`.
+        data: see `DataPart`.
+        context: steps shown before a forecast.
+        horizons: steps scored; the longest is forecast.
+        samples: paths a series.
+        temperature: of the sampling.
+        adapter: the default adapter; the grid varies its rank.
+        training: the default dials; stages set `steps`, the grid the learning rate.
+        stride: steps between training windows.
+        context_range: share of a training window its scaling is fitted on.
+        default_steps: optimiser steps of the stage 'default'.
+        grid, contexts: the search; None leaves a stage out.
+        random_start: also train the same architecture from random weights, all of them, with the
+            FLOPs of the final stage.
+        final_share: of the FLOPs that are left, what the final training may use (the rest pays
+            for the random start and the forecasts).
+        max_final_steps: the final stage never takes more, whatever the budget.
+        baselines: classical methods beside it.
+        global_mlp_steps: training steps of the global MLP.
+    """
+
+    name: str = "study"
+    seed: int = 0
+    budget: str = "1e15"
+    convention: Literal["exact"] = "exact"
+    model: str = "embedded"
+    codec: dict[str, Any] = {"name": "compact"}
+    data: DataPart = DataPart()
+    context: int = Field(70, ge=2)
+    horizons: tuple[int, ...] = (5, 20, 30)
+    samples: int = Field(20, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    adapter: AdapterConfig = AdapterConfig()
+    training: TrainConfig
+    stride: int = Field(10, ge=1)
+    context_range: tuple[float, float] = (0.3, 1.0)
+    default_steps: int = Field(60, ge=1)
+    grid: GridPart | None = GridPart()
+    contexts: ContextPart | None = ContextPart()
+    random_start: bool = True
+    final_share: float = Field(0.5, gt=0, le=1)
+    max_final_steps: int = Field(100_000, ge=1)
+    baselines: tuple[str, ...] = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
+    global_mlp_steps: int | None = None
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _budget(cls, value: object) -> str:
+        text = str(value)
+        parse_flops(text)
+        return text
+
+    @field_validator("horizons")
+    @classmethod
+    def _horizons(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or min(value) < 1:
+            raise ValueError(f"got horizons {value}; expected at least one, each 1 or more")
+        return tuple(sorted(set(value)))
+
+    @property
+    def horizon(self) -> int:
+        """The longest horizon, which is forecast."""
+        return max(self.horizons)
+
+    def fingerprint(self, data_sha256: str, base_sha256: str) -> str:
+        """Of everything but the budget, so that a study can go on when its budget is raised."""
+        facts = self.model_dump(mode="json", exclude={"budget"})
+        facts["data"].pop("path")
+        text = json.dumps([facts, data_sha256, base_sha256], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(source: str | Path | None) -> tuple[str, str]:
+    shipped = resources.files("loracast") / "recipes"
+    if not shipped.is_dir():  # an editable install reads them where they are kept
+        shipped = Path(__file__).parents[3] / "recipes"
+    name = "study" if source is None else str(source)
+    if Path(name).is_file():
+        try:
+            return Path(name).read_text(encoding="utf-8"), name
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"recipe {name} cannot be read: {error}") from error
+    inside = shipped / f"{name}.yaml"
+    if "/" not in name and inside.is_file():
+        return inside.read_text(encoding="utf-8"), name
+    known = sorted(p.name.removesuffix(".yaml") for p in shipped.iterdir())
+    raise ConfigError(f"no recipe {name!r}: not a file here, and not one of {known}")
+
+
+def load_recipe(source: str | Path | None = None) -> Recipe:
+    """A recipe from a YAML file, or one that ships with the package, by name.
+
+    Args:
+        source: a path or a name; None is the default study.
+
+    Raises:
+        ConfigError: no such recipe, or a field that does not fit.
+    """
+    text, name = _text(source)
+    try:
+        return Recipe.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"recipe {name} is not valid: {reason}") from error

@@ -1,0 +1,213 @@
+"""The stages that cost FLOPs: train one adapter, or forecast the evaluated series.
+
+Each is a function of (recipe, data, engine settings); the workspace remembers what is done.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from loracast.adapters import AdapterConfig
+from loracast.api import Engine, FitPlan
+from loracast.errors import BudgetExceeded
+from loracast.flops import Ledger
+from loracast.studies._data import StudyData
+from loracast.studies._recipe import Recipe
+from loracast.studies._workspace import Workspace
+from loracast.training import Progress, TrainConfig
+
+__all__ = ["Quiet", "Run", "StudyProgress", "forecast_stage", "train_stage"]
+
+
+class StudyProgress(Protocol):
+    """Who is told how far a study is."""
+
+    def stage(self, name: str, total: int | None) -> None:
+        """A stage begins; `total` steps are expected, None if unknown."""
+
+    def advance(self, n: int, text: str = "") -> None:
+        """So many steps were done."""
+
+
+class Quiet:
+    """Tells nobody."""
+
+    def stage(self, name: str, total: int | None) -> None:
+        """Ignored."""
+
+    def advance(self, n: int, text: str = "") -> None:
+        """Ignored."""
+
+
+@dataclass
+class Run:
+    """What all stages share."""
+
+    recipe: Recipe
+    data: StudyData
+    workspace: Workspace
+    ledger: Ledger
+    progress: StudyProgress
+    codec: dict[str, Any] = field(default_factory=dict)  # calibrated on the training series
+
+    def plan(self, window_steps: int | None = None) -> FitPlan:
+        """Windows for training; the default is context + longest horizon."""
+        recipe = self.recipe
+        window = window_steps or recipe.context + recipe.horizon
+        return FitPlan(
+            window_steps=window,
+            stride=min(recipe.stride, window),
+            context_range=recipe.context_range,
+            context_steps=recipe.context,
+        )
+
+    def training(self, steps: int, learning_rate: float | None = None) -> TrainConfig:
+        """The recipe's dials for a stage of so many steps."""
+        update: dict[str, Any] = {"steps": steps, "seed": self.recipe.seed}
+        if learning_rate is not None:
+            update["learning_rate"] = learning_rate
+        update["warmup_steps"] = min(self.recipe.training.warmup_steps, max(1, steps // 10))
+        return self.recipe.training.model_copy(update=update)
+
+    def open(self, adapter: AdapterConfig, random_start: bool = False) -> Engine:
+        """The base with fresh trainable weights."""
+        engine = Engine.open(
+            self.recipe.model,
+            self.codec,
+            random_start=self.recipe.seed if random_start else None,
+        )
+        engine.attach(adapter, self.recipe.seed)
+        return engine
+
+    def validation(self, engine: Engine) -> Any:
+        """Validation examples: always the full window, so that stages can be compared."""
+        return engine.validation_examples(self.data.validation, self.plan())
+
+
+def train_stage(
+    run: Run,
+    name: str,
+    *,
+    adapter: AdapterConfig,
+    training: TrainConfig,
+    window_steps: int | None = None,
+    random_start: bool = False,
+    save_to: Path | None = None,
+    extra_files: dict[str, Path] | None = None,
+) -> dict[str, Any]:
+    """Train one adapter, or read that it was trained.
+
+    Returns:
+        JSON facts: config, train_loss, val_loss, flops, seconds, status, history, validations,
+        grad_norms, precision, n_trainable.
+
+    Raises:
+        BudgetExceeded: not one more step fits; checkpoints stay and the stage is not done.
+    """
+    done = run.workspace.done(name)
+    if done is not None:
+        return done
+    engine = run.open(adapter, random_start)
+    plan = run.plan(window_steps)
+    validation = run.validation(engine)
+    run.progress.stage(name, training.steps)
+
+    def tell(p: Progress) -> None:
+        run.progress.advance(
+            1, f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tok/s  left {p.remaining_flops:.2e}"
+        )
+
+    result = engine.fit(
+        run.data.train,
+        validation,
+        plan,
+        training,
+        ledger=run.ledger,
+        stage=name,
+        folder=run.workspace.folder(name) / "checkpoints",
+        progress=tell,
+    )
+    if result.stopped == "budget":
+        raise BudgetExceeded(
+            f"the budget ended in stage {name!r} after {result.steps} of {training.steps} steps; "
+            "what was done is kept: raise --budget and run again"
+        )
+    facts = {
+        "config": {
+            "adapter": adapter.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
+            "window_steps": plan.window_steps,
+            "precision": result.precision,
+        },
+        "steps": result.steps,
+        "train_loss": result.history[-1]["train_loss"] if result.history else None,
+        "val_loss": result.best_val_loss,
+        "best_step": result.best_step,
+        "flops": result.flops,
+        "seconds": result.seconds,
+        "history": result.history,
+        "validations": result.validations,
+        "grad_norms": result.grad_norms,
+        "n_trainable": sum(p.numel() for p in engine.backbone.model.parameters() if p.requires_grad),
+    }
+    if save_to is not None:
+        engine.save(
+            save_to,
+            context_steps=run.recipe.context,
+            n_channels=run.data.train.n_channels,
+            training={
+                "stage": name,
+                "steps": result.steps,
+                "flops": result.flops,
+                "seed": run.recipe.seed,
+                "data_sha256": run.data.info.sha256,
+            },
+            extra_files=extra_files,
+        )
+    return run.workspace.finish(name, facts)
+
+
+def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Forecast the evaluated series, or read the forecast.
+
+    Args:
+        run: the study.
+        name: of the stage.
+        engine_from: a function that gives the engine, called only when there is work to do.
+
+    Returns:
+        Samples (N, S, H, C), and JSON facts: flops, seconds.
+
+    Raises:
+        BudgetExceeded: it does not fit.
+    """
+    done = run.workspace.done(name)
+    if done is not None:
+        return run.workspace.array(name), done
+    engine: Engine = engine_from()
+    recipe, data = run.recipe, run.data
+    run.progress.stage(name, len(data.contexts) * recipe.samples * recipe.horizon)
+    started = time.monotonic()
+    samples = engine.sample(
+        data.contexts,
+        data.keys,
+        recipe.horizon,
+        samples=recipe.samples,
+        seed=recipe.seed,
+        temperature=recipe.temperature,
+        ledger=run.ledger,
+        stage=name,
+        progress=lambda n: run.progress.advance(n),
+    )
+    run.workspace.save_array(name, samples)
+    entry = [e for e in run.ledger.entries() if e.key == f"{name}/generate"]
+    facts = {
+        "flops": float(entry[0].settled_flops or 0.0) if entry else 0.0,
+        "seconds": time.monotonic() - started,
+    }
+    return samples, run.workspace.finish(name, facts)

@@ -1,0 +1,221 @@
+"""The loop resumes to the bit, stops before what does not fit, and learns."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from loracast.adapters import AdapterConfig, attach_lora
+from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
+from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.flops import Ledger
+from loracast.tasks import Example
+from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+
+KEEP = list(range(10, 22))
+ADAPTER = AdapterConfig(rank=4, dropout=0.1)
+CONFIG = TrainConfig(
+    steps=12,
+    batch_size=3,
+    learning_rate=2e-2,
+    warmup_steps=2,
+    eval_every=4,
+    checkpoint_every=5,
+    log_every=2,
+    precision="fp32",
+)
+
+
+class Pattern:
+    """Counting modulo 12 from a random start, of varying length: easy to learn."""
+
+    def batch(self, step: int) -> list[Example]:
+        rng = np.random.default_rng(step)
+        out = []
+        for _ in range(3):
+            ids = (rng.integers(12) + np.arange(rng.integers(8, 14))) % 12
+            out.append(Example(ids=ids, labels=ids.copy()))
+        return out
+
+
+VALIDATION = Pattern().batch(10_000)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loop") / "base"
+    build_embedded(folder, embedded_config(64, 2, 96), seed=3)
+    return folder
+
+
+def _adapted(base: Path) -> Backbone:
+    backbone = load_backbone(str(base), keep_full_ids=KEEP)
+    spec = ADAPTER.spec(backbone.model)
+    backbone.model = attach_lora(backbone.model, ADAPTER, seed=1)
+    backbone.lora = spec  # type: ignore[attr-defined]
+    return backbone
+
+
+def _train(
+    base: Path,
+    out: Path,
+    *,
+    limit: float = 1e12,
+    config: TrainConfig = CONFIG,
+    kill_after: int | None = None,
+) -> tuple[dict[str, torch.Tensor], TrainResult, float]:
+    backbone = _adapted(base)
+
+    def progress(p: Progress) -> None:
+        if p.step == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    out.mkdir(parents=True, exist_ok=True)
+    with Ledger(out / "ledger.sqlite", limit, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        result = train(
+            backbone.model,
+            Pattern(),
+            config,
+            meter=meter,
+            folder=out / "checkpoints",
+            validation=VALIDATION,
+            progress=progress,
+        )
+        assert ledger.reserved_flops == 0
+        spent = ledger.spent_flops
+    weights = {n: p.detach() for n, p in backbone.model.named_parameters() if p.requires_grad}
+    return weights, result, spent
+
+
+def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, torch.Tensor], TrainResult, float]:
+    return _train(base, tmp_path_factory.mktemp("loop") / "whole")
+
+
+@pytest.mark.parametrize("kill_after", [3, 5, 8, 11])
+def test_killed_and_resumed_ends_as_if_left_alone(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+    kill_after: int,
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(
+        target=_train, args=(base, tmp_path), kwargs={"kill_after": kill_after}
+    )
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    weights, result, spent = _train(base, tmp_path)
+    expected, whole, expected_spent = undisturbed
+    assert _same(weights, expected)
+    assert spent == expected_spent
+    assert result.validations == whole.validations
+    assert result.grad_norms == whole.grad_norms
+    assert result.best_step == whole.best_step
+
+
+def test_it_learns_and_keeps_the_best_weights(
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    _, result, _ = undisturbed
+    losses = [v["val_loss"] for v in result.validations]
+    assert [v["step"] for v in result.validations] == [4, 8, 12]
+    assert result.best_val_loss == min(losses)
+    assert losses[-1] < losses[0]
+    assert set(result.grad_norms) == {n for n in undisturbed[0] if "lora" in n}
+    assert all(len(v) == len(result.history) for v in result.grad_norms.values())
+
+
+def test_the_budget_ends_the_run_before_the_step_that_does_not_fit(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    expected, _, whole = undisturbed
+    _, result, spent = _train(base, tmp_path, limit=0.6 * whole)
+    assert result.stopped == "budget"
+    assert 5 < result.steps < 12
+    assert spent <= 0.6 * whole
+    weights, result, spent = _train(base, tmp_path, limit=whole)
+    assert result.stopped == "completed"
+    assert _same(weights, expected), "a raised budget goes on where the smaller one ended"
+    assert spent == whole
+
+
+def test_not_one_step_is_a_refusal_that_writes_nothing(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(BudgetExceeded):
+        _train(base, tmp_path, limit=10)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_broken_checkpoint_is_passed_over(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    _train(base, tmp_path)
+    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    file = newest / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+    weights, _, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    assert spent == undisturbed[2]
+
+
+def test_checkpoints_of_another_run_are_refused(base: Path, tmp_path: Path) -> None:
+    _train(base, tmp_path)
+    other = CONFIG.model_copy(update={"learning_rate": 1e-3})
+    with pytest.raises(StorageError, match="another run"):
+        _train(base, tmp_path, config=other)
+
+
+def test_a_full_disk_is_one_clear_line_and_earlier_checkpoints_stay(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loracast.training import _checkpoint
+
+    real, calls = _checkpoint.save_file, []
+
+    def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        calls.append(path)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(_checkpoint, "save_file", full)
+    with pytest.raises(StorageError, match="No space left") as caught:
+        _train(base, tmp_path)
+    assert "\n" not in str(caught.value)
+    kept = [p.name for p in (tmp_path / "checkpoints").iterdir()]
+    assert kept == ["step-00000005"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:
+    wild = CONFIG.model_copy(update={"learning_rate": 1e30, "clip_norm": None})
+    with pytest.raises(ModelError, match="lower the learning rate"):
+        _train(base, tmp_path, config=wild)
+
+
+def test_the_schedule_is_the_published_cosine() -> None:
+    from loracast.training._loop import _learning_rate
+
+    config = TrainConfig(steps=110, warmup_steps=10, schedule="cosine")
+    rates = [_learning_rate(config, s) for s in range(110)]
+    assert rates[:10] == pytest.approx([(s + 1) / 10 for s in range(10)])
+    for s in range(10, 110):  # Hoffmann et al. 2022: down to a tenth
+        assert rates[s] == pytest.approx(0.1 + 0.45 * (1 + math.cos(math.pi * (s - 10) / 100)))
