@@ -3,6 +3,7 @@
 `baseline_rows`, `model_row` and `score_samples` put methods side by side, in a backtest or a study.
 """
 
+from loracast.api._backtest import METHODS, compare_methods
 from loracast.api._compare import (
     baseline_rows,
     check_methods,
@@ -15,18 +16,23 @@ from loracast.api._engine import Engine, FitPlan
 from loracast.api._fitting import FitReport
 from loracast.api._forecaster import Forecaster
 from loracast.api._inputs import adapter_folder, series_keys
-from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport
+from loracast.api._plot import draw_forecast
+from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport, frame_of_samples
 
 __all__ = [
-    "UNLIMITED_FLOPS",
     "Engine",
     "FitPlan",
     "FitReport",
     "ForecastReport",
     "Forecaster",
+    "METHODS",
+    "UNLIMITED_FLOPS",
     "adapter_folder",
     "baseline_rows",
     "check_methods",
+    "compare_methods",
+    "draw_forecast",
+    "frame_of_samples",
     "missing_row",
     "model_row",
     "score_samples",

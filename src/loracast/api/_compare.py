@@ -18,12 +18,10 @@ from loracast.evaluation import BASELINES, METRICS, run_baseline, score_horizons
 from loracast.flops import Ledger
 
 __all__ = [
-    "DEFAULT_BASELINES",
-    "GLOBAL_MLP",
     "baseline_rows",
     "check_methods",
-    "model_row",
     "missing_row",
+    "model_row",
     "score_samples",
     "scored_horizons",
 ]
@@ -31,7 +29,6 @@ __all__ = [
 Row = dict[str, Any]
 
 GLOBAL_MLP = "global_mlp"
-DEFAULT_BASELINES = ("naive", "seasonal_naive", "var5_log", "quadratic_growth", GLOBAL_MLP)
 STANDARD_HORIZONS = (5, 20, 30)  # of the published studies
 
 
