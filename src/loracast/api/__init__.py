@@ -17,19 +17,22 @@ from loracast.api._fitting import FitReport
 from loracast.api._forecaster import Forecaster
 from loracast.api._inputs import adapter_folder, series_keys
 from loracast.api._plot import draw_forecast
+from loracast.api._quantiles import check_levels, check_quantiles
 from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport, frame_of_samples
 
 __all__ = [
+    "METHODS",
+    "UNLIMITED_FLOPS",
     "Engine",
     "FitPlan",
     "FitReport",
     "ForecastReport",
     "Forecaster",
-    "METHODS",
-    "UNLIMITED_FLOPS",
     "adapter_folder",
     "baseline_rows",
+    "check_levels",
     "check_methods",
+    "check_quantiles",
     "compare_methods",
     "draw_forecast",
     "frame_of_samples",

@@ -1,0 +1,135 @@
+"""`loracast forecast`: the future of every series in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loracast.cli._options import (
+    AsJson,
+    Budget,
+    CodecName,
+    File,
+    IdCol,
+    Samples,
+    Seed,
+    Sort,
+    TargetCols,
+    TimeCol,
+    panel_of,
+    whole,
+)
+from loracast.cli._output import FRAME_SUFFIXES, check_target, print_json, write_frame, write_whole
+from loracast.cli._progress import Watcher
+from loracast.errors import ConfigError
+from loracast.flops import format_flops
+
+__all__ = ["forecast"]
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def forecast(
+    file: File,
+    horizon: Annotated[int, typer.Option("--horizon", help="Steps to forecast.")],
+    level: Annotated[
+        list[float] | None, typer.Option("--level", help="Interval in percent.  [default: 80]")
+    ] = None,
+    quantile: Annotated[
+        list[float] | None, typer.Option("--quantile", help="Quantile to add, such as 0.1.")
+    ] = None,
+    samples: Samples = 20,
+    model: Annotated[
+        str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="Folder of a fit or study; its base is used.")
+    ] = None,
+    codec: CodecName = None,
+    seed: Seed = 0,
+    id_col: IdCol = None,
+    time_col: TimeCol = None,
+    target_cols: TargetCols = None,
+    sort: Sort = False,
+    context: Annotated[
+        int | None, typer.Option("--context", help="Last steps to show; default: what fits.")
+    ] = None,
+    budget: Budget = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write .csv or .parquet instead of stdout.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the first series (.png, .svg or .pdf).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast every series of a file, with intervals; CSV on stdout."""
+    check_target(out, FRAME_SUFFIXES, "--out")
+    check_target(plot, PLOT_SUFFIXES, "--plot")
+    whole("--horizon", horizon)
+    whole("--samples", samples)
+    whole("--seed", seed, 0)
+    if adapter is not None and codec is not None:
+        raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
+    panel = panel_of(file, id_col, time_col, target_cols, sort)
+    panel.require_length(2, "a forecast")
+
+    from loracast.api import (
+        Forecaster,
+        check_levels,
+        check_quantiles,
+        draw_forecast,
+        frame_of_samples,
+    )
+
+    levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
+    if adapter is None:
+        forecaster = Forecaster.from_pretrained(model or "embedded", codec, seed=seed)
+    else:
+        forecaster = Forecaster.load(adapter, model=model)
+        forecaster.seed = seed
+    with Watcher() as watcher:
+        watcher.stage("forecast", len(panel) * samples * horizon)
+        drawn = forecaster.sample(
+            horizon,
+            panel,
+            n_samples=samples,
+            context=context,
+            budget=budget,
+            progress=watcher.advance,
+        )
+    frame = frame_of_samples(panel, drawn, levels, shares)
+    if plot is not None:
+        figure = draw_forecast(
+            panel.select([0]).steps(-max(200, 3 * horizon), None), drawn[0], levels
+        )
+        write_whole(plot, lambda to: figure.savefig(to, dpi=120))
+    report = forecaster.forecast_report
+    assert report is not None
+    facts = {
+        "n_series": report.n_series,
+        "horizon": horizon,
+        "samples": samples,
+        "model": forecaster.engine.backbone.name,
+        "adapter": None if adapter is None else str(adapter),
+        "codec": forecaster.engine.codec.name,
+        "seed": seed,
+        "flops": report.flops,
+        "seconds": report.seconds,
+    }
+    if out is not None:
+        write_frame(frame, out)
+    if as_json:
+        rows = [] if out is not None else frame.to_dict(orient="records")
+        print_json(facts | ({"out": str(out)} if out is not None else {"forecast": rows}))
+    elif out is None:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    typer.echo(
+        f"{report.n_series} series, {horizon} steps, {samples} samples each by "
+        f"{facts['model']} {'zero-shot' if adapter is None else f'with {adapter}'} "
+        f"(codec {facts['codec']}): {format_flops(report.flops)}, {report.seconds:.1f} s"
+        + ("" if out is None else f"; written to {out}"),
+        err=True,
+    )

@@ -1,0 +1,127 @@
+"""The program `loracast`: its commands, and how every run ends.
+
+Knows no command's work. Light on purpose: what needs torch is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from loracast import __version__
+from loracast.cli import _adapters, _backtest, _fit, _forecast, _pretrain, _study
+from loracast.errors import LoracastError
+
+__all__ = ["app", "main"]
+
+USAGE_ERROR = 2
+INTERRUPTED = 130  # 128 + SIGINT
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+app = typer.Typer(
+    name="loracast",
+    help="Adapt a small language model to time series, under a FLOPs budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"loracast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Adapt a small language model to time series, under a FLOPs budget."""
+    del version
+
+
+app.add_typer(_study.app, name="study")
+app.command("forecast")(_forecast.forecast)
+app.command("fit")(_fit.fit)
+app.command("backtest")(_backtest.backtest)
+app.add_typer(_adapters.app, name="adapters")
+app.command("pretrain")(_pretrain.pretrain)
+for _name in ("plan", "flops", "ledger", "data"):
+    if importlib.util.find_spec(f"loracast.cli._{_name}") is not None:
+        _module = importlib.import_module(f"loracast.cli._{_name}")
+        if hasattr(_module, "app"):
+            app.add_typer(_module.app, name=_name)
+        else:
+            app.command(_name)(getattr(_module, _name))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's.
+
+    Returns:
+        The exit code: 0, 2 for a mistake of the user or the machine's limits (one line on
+        stderr), 130 when interrupted.
+    """
+    try:
+        with warnings.catch_warnings():
+            # What libraries say to each other about their next versions is not for users.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            code = app(args=argv, prog_name="loracast", standalone_mode=False)
+            sys.stdout.flush()
+    except LoracastError as error:
+        return _failed(error, error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted; the same command goes on from what is whole", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        _drop_stdout()
+        return _failed(_os_message(error), USAGE_ERROR)
+    except MemoryError:
+        return _failed("out of memory; use fewer samples, shorter series or a smaller model")
+    except Exception as error:
+        # Typer's and click's usage errors; which module they live in depends on the version.
+        if not hasattr(error, "format_message"):
+            raise
+        return _failed(f"{error.format_message()} (see loracast --help)", USAGE_ERROR)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: Any, code: int = USAGE_ERROR) -> int:
+    """Say what is wrong, in one line."""
+    typer.echo(f"error: {' '.join(str(message).split())}", err=True)
+    return code
+
+
+def _os_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{where}{reason}"
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing, so that flushing it at exit does not fail a second time."""
+    try:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+    except (OSError, ValueError):
+        pass  # stdout is no file of its own, as under a test

@@ -1,0 +1,94 @@
+"""Options that several commands share, and how they turn into a panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loracast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loracast.series import Panel
+
+__all__ = [
+    "AsJson",
+    "Budget",
+    "CodecName",
+    "File",
+    "IdCol",
+    "Samples",
+    "Seed",
+    "Sort",
+    "TargetCols",
+    "TimeCol",
+    "panel_of",
+    "split_names",
+    "whole",
+]
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, Parquet or HDF5 file of series.")]
+IdCol = Annotated[str | None, typer.Option("--id-col", help="Column of series ids.")]
+TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column of times.")]
+TargetCols = Annotated[
+    str | None, typer.Option("--target-cols", help="Value columns, with commas between.")
+]
+Sort = Annotated[bool, typer.Option("--sort", help="Put rows in time order.")]
+Samples = Annotated[int, typer.Option("--samples", help="Sampled paths per series.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+CodecName = Annotated[
+    str | None, typer.Option("--codec", help="How numbers are written.  [default: compact]")
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", help="FLOPs it may cost, such as 1e15 or 2PF.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """`a,b` as names; None stays None.
+
+    Raises:
+        ConfigError: an empty name.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"got the names {text!r}; expected some with commas between, as in a,b")
+    return names
+
+
+def whole(name: str, number: int, least: int = 1) -> int:
+    """A number that is not too small.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if number < least:
+        raise ConfigError(f"got {name} {number}; expected {least} or more")
+    return number
+
+
+def panel_of(
+    file: Path,
+    id_col: str | None = None,
+    time_col: str | None = None,
+    target_cols: str | None = None,
+    sort: bool = False,
+) -> Panel:
+    """The series of a file; remarks of the loader go to stderr.
+
+    Raises:
+        DataError: an unusable file.
+    """
+    from loracast.series import read_panel
+
+    panel = read_panel(
+        file, id_col=id_col, time_col=time_col, target_cols=split_names(target_cols), sort=sort
+    )
+    notes = panel.meta.get("notes", ())
+    for note in notes if isinstance(notes, tuple) else ():
+        typer.echo(f"note: {file}: {note}", err=True)
+    return panel
