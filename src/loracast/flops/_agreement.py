@@ -147,7 +147,7 @@ def agreement_table(
         attentions: which attention implementations.
         works: beginnings of the works to run, for instance `("forward", "LoRA q_proj")`.
     """
-    rows = []
+    rows: list[Agreement] = []
     for family in families:
         for attention in attentions:
             for label, vocab in VOCABULARIES.items():

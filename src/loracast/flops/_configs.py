@@ -30,7 +30,7 @@ _QWEN25 = {
 KNOWN = tuple(f"Qwen/Qwen2.5-{size}{kind}" for size in _QWEN25 for kind in ("", "-Instruct"))
 
 # Families whose layers are: norm, q/k/v, RoPE, attention, o, norm, gated MLP.
-_LLAMA_LIKE = {
+_LLAMA_LIKE: dict[str, dict[str, Any]] = {
     "llama": {"qkv_bias": "attention_bias", "o_bias": "attention_bias", "mlp_bias": "mlp_bias"},
     "mistral": {},
     "qwen2": {"qkv_bias": True},

@@ -36,7 +36,7 @@ class LoraSpec:
             raise ConfigError(
                 f"LoRA rank: got {self.rank!r}, expected a whole number of at least 1"
             )
-        if isinstance(self.targets, str):
+        if isinstance(self.targets, str):  # type: ignore[unreachable]
             raise ConfigError(
                 f"LoRA targets: got the text {self.targets!r}, expected a tuple such as "
                 "('q_proj', 'v_proj')"
