@@ -259,6 +259,18 @@ def test_compact_tail_is_smooth_at_the_join() -> None:
     assert 1.0 < steps[800] < 1.03
 
 
+@pytest.mark.parametrize("transform", ["linear", "log", "asinh"])
+@pytest.mark.parametrize("context", [[1.0, 3.0, 20.0], [1e6, np.nextafter(1e6, 2e6), 1e6]])
+def test_every_code_is_a_number_of_its_own(transform: str, context: list[float]) -> None:
+    """All 1000 codes, tails included, and also where the context is as good as constant."""
+    codec = make_codec("compact", transform=transform)
+    state = codec.fit(np.array(context)[:, None])
+    symbols = codec.symbols("".join(f"{code:03d};" for code in range(1000)))
+    values = codec.decode(symbols, state)
+    assert (np.diff(values[:, 0]) > 0.0).all()
+    assert np.array_equal(codec.encode(values, state).symbols, symbols)
+
+
 @pytest.mark.parametrize(
     ("transform", "value"),
     [

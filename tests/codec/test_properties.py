@@ -65,7 +65,9 @@ def fitted(codec: Codec, context: np.ndarray) -> tuple[np.ndarray, State]:
 def random_walk(grammar: Grammar, n_steps: int, seed: int) -> list[int]:
     """Symbols of whole steps, each drawn evenly from what the grammar allows."""
     rng, state, symbols = random.Random(seed), grammar.start, []
+    longest = n_steps * grammar.max_symbols_per_step
     while n_steps:
+        assert len(symbols) < longest, "a step longer than the grammar says"
         symbol = rng.choice(np.flatnonzero(grammar.next_state[state] >= 0).tolist())
         symbols.append(symbol)
         n_steps -= bool(grammar.ends_step[state, symbol])
