@@ -133,7 +133,9 @@ def read_manifest(folder: Path) -> AdapterManifest:
     return manifest
 
 
-def load_adapter(folder: Path, *, model: str | None = None, base: Backbone | None = None):
+def load_adapter(
+    folder: Path, *, model: str | None = None, base: Backbone | None = None
+) -> tuple[Backbone, AdapterManifest]:
     """Load an adapter onto its base, pruned as it was when trained.
 
     Args:

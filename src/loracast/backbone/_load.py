@@ -91,9 +91,7 @@ def resolve_model(model: str) -> Path:
 
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
     try:
-        return Path(
-            snapshot_download(model, allow_patterns=_PATTERNS, local_files_only=offline)
-        )
+        return Path(snapshot_download(model, allow_patterns=_PATTERNS, local_files_only=offline))
     except (LocalEntryNotFoundError, OSError, HFValidationError, HfHubHTTPError) as error:
         raise ModelError(
             f"model {model!r} is not in the local hub cache and could not be fetched "
@@ -172,7 +170,7 @@ def load_backbone(
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if random_start is None:
-            net = AutoModelForCausalLM.from_pretrained(
+            net: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 trust_remote_code=False,

@@ -45,9 +45,7 @@ def _token_id(tokenizer: Any, symbol: str) -> int | None:
 
 def probe_tokenizer(tokenizer: Any) -> Probe:
     """Encode a few numbers and look at the pieces."""
-    pieces = [
-        tokenizer.decode([i]) for i in tokenizer.encode(_SAMPLE, add_special_tokens=False)
-    ]
+    pieces = [tokenizer.decode([i]) for i in tokenizer.encode(_SAMPLE, add_special_tokens=False)]
     merged = tuple(p for p in pieces if sum(c.isdigit() for c in p) > 1)
     singles = all(_token_id(tokenizer, d) is not None for d in "0123456789")
     return Probe(splits_digits=not merged and singles, merged=merged, single_digits=singles)

@@ -17,7 +17,9 @@ __all__ = ["CORPUS_KINDS", "corpus_chunk"]
 Field = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def _rk4(field: Field, state: np.ndarray, params: np.ndarray, dt: np.ndarray, steps: int, sub: int):
+def _rk4(
+    field: Field, state: np.ndarray, params: np.ndarray, dt: np.ndarray, steps: int, sub: int
+) -> np.ndarray:
     """Integrate (n, D) states with fixed steps; returns (n, steps, D), NaN where it diverged."""
     out = np.empty((state.shape[0], steps, state.shape[1]))
     h = (dt / sub)[:, None]
@@ -183,7 +185,9 @@ def _stochastic(rng: np.random.Generator, n: int, steps: int) -> np.ndarray:
     """AR(2), random walks, white noise and mean reversion, (n, steps, 1)."""
     kind = rng.integers(0, 4, n)
     radius, angle = rng.uniform(0.3, 0.99, n), rng.uniform(0.05, 1.5, n)
-    a1 = np.select([kind == 0, kind == 1, kind == 2], [2 * radius * np.cos(angle), 1.0, 0.0], radius)
+    a1 = np.select(
+        [kind == 0, kind == 1, kind == 2], [2 * radius * np.cos(angle), 1.0, 0.0], radius
+    )
     a2 = np.where(kind == 0, -(radius**2), 0.0)
     noise = rng.normal(0, 1, (n, steps))
     drift = rng.normal(0, 0.15, n) * (kind == 1)

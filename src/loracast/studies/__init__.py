@@ -1,7 +1,7 @@
 """Studies: zero-shot -> default -> grid -> context -> final -> test, from a YAML recipe.
 
-    Recipe + data --run_study--> stages, each cached --> result.json, report.html, adapter/
-    PretrainRecipe --pretrain--> weights of the embedded base
+Recipe + data --run_study--> stages, each cached --> result.json, report.html, adapter/
+PretrainRecipe --pretrain--> weights of the embedded base
 """
 
 from __future__ import annotations

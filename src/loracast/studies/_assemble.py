@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -199,7 +199,7 @@ def assemble(
     found: Findings,
     *,
     versions: dict[str, str],
-    created: datetime.datetime,
+    created: dt.datetime,
     seconds: float,
 ) -> StudyResult:
     """Write result.json and report_data.json; returns the result.

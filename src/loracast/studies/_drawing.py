@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ INK, MUTED, GRID = "#1d2733", "#6b7785", "#e6eaee"
 FALLBACK_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
 WIDTH_INCHES = 9.6
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "text.color": INK,

@@ -34,16 +34,16 @@ class DataPart(_Part):
     """
 
     path: str | None = None
-    generate: int = Field(1000, ge=3)
+    generate: int = Field(default=1000, ge=3)
     generate_seed: int = 0
-    train: int | None = Field(None, ge=1)
-    validation: int | None = Field(None, ge=1)
+    train: int | None = Field(default=None, ge=1)
+    validation: int | None = Field(default=None, ge=1)
 
 
 class GridPart(_Part):
     """Learning rates times ranks, each trained for `steps` steps and judged by validation loss."""
 
-    steps: int = Field(60, ge=1)
+    steps: int = Field(default=60, ge=1)
     learning_rate: tuple[float, ...] = (1e-3, 4e-3)
     rank: tuple[int, ...] = (8, 32)
 
@@ -51,7 +51,7 @@ class GridPart(_Part):
 class ContextPart(_Part):
     """Window lengths in time steps, each trained for the FLOPs of `steps` full windows."""
 
-    steps: int = Field(60, ge=1)
+    steps: int = Field(default=60, ge=1)
     windows: tuple[int, ...] = (50,)
 
 
@@ -92,20 +92,20 @@ class Recipe(_Part):
     model: str = "embedded"
     codec: dict[str, Any] = {"name": "compact"}
     data: DataPart = DataPart()
-    context: int = Field(70, ge=2)
+    context: int = Field(default=70, ge=2)
     horizons: tuple[int, ...] = (5, 20, 30)
-    samples: int = Field(20, ge=1)
-    temperature: float = Field(1.0, gt=0)
+    samples: int = Field(default=20, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
     adapter: AdapterConfig = AdapterConfig()
     training: TrainConfig
-    stride: int = Field(10, ge=1)
+    stride: int = Field(default=10, ge=1)
     context_range: tuple[float, float] = (0.3, 1.0)
-    default_steps: int = Field(60, ge=1)
+    default_steps: int = Field(default=60, ge=1)
     grid: GridPart | None = GridPart()
     contexts: ContextPart | None = ContextPart()
     random_start: bool = True
-    final_share: float = Field(0.5, gt=0, le=1)
-    max_final_steps: int = Field(100_000, ge=1)
+    final_share: float = Field(default=0.5, gt=0, le=1)
+    max_final_steps: int = Field(default=100_000, ge=1)
     baselines: tuple[str, ...] = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
     global_mlp_steps: int | None = None
 

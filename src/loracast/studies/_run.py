@@ -6,7 +6,7 @@ by its budget, keeps what it has and goes on from there when it is run again.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import itertools
 import platform
 import shutil
@@ -70,9 +70,7 @@ def _classical(run: Run, found: Findings) -> None:
         if path.exists():
             mlp = GlobalMLP.load(path)
         else:
-            mlp = GlobalMLP.fit(
-                data.train.values, steps=recipe.global_mlp_steps, seed=recipe.seed
-            )
+            mlp = GlobalMLP.fit(data.train.values, steps=recipe.global_mlp_steps, seed=recipe.seed)
             mlp.save(path)
         run.progress.advance(1, "global_mlp trained")
     rows, points = baseline_rows(
@@ -106,7 +104,7 @@ def _adapter(recipe: Recipe, rank: int) -> AdapterConfig:
 def _search(run: Run, found: Findings) -> None:
     """Default, grid and context length; every choice by validation loss."""
     recipe = run.recipe
-    best = {
+    best: dict[str, Any] = {
         "learning_rate": recipe.training.learning_rate,
         "rank": recipe.adapter.rank,
         "window": recipe.context + recipe.horizon,
@@ -144,9 +142,7 @@ def _search(run: Run, found: Findings) -> None:
         best["window"] = min(losses, key=lambda w: losses[w])
 
 
-def _affordable(
-    run: Run, adapter: AdapterConfig, window: int, flops: float, random: bool
-) -> int:
+def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, random: bool) -> int:
     """Steps that a share of the budget buys, validations included."""
     engine = run.open(adapter, random)
     training = run.training(1)
@@ -221,7 +217,9 @@ def _final(run: Run, found: Findings) -> None:
             random_start=True,
             save_to=folder,
         )
-        _language_model(run, found, "random_start", "test_random_start", lambda: Engine.load(folder))
+        _language_model(
+            run, found, "random_start", "test_random_start", lambda: Engine.load(folder)
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -280,7 +278,7 @@ def run_study(
             base,
             found,
             versions=_versions(),
-            created=datetime.datetime.now(datetime.UTC),
+            created=dt.datetime.now(dt.UTC),
             seconds=time.monotonic() - started,
         )
     write_report(out)

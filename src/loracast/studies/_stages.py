@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig
+from loracast.adapters import AdapterConfig, lora_parameters
 from loracast.api import Engine, FitPlan
 from loracast.errors import BudgetExceeded
 from loracast.flops import Ledger
@@ -153,7 +153,7 @@ def train_stage(
         "history": result.history,
         "validations": result.validations,
         "grad_norms": result.grad_norms,
-        "n_trainable": sum(p.numel() for p in engine.backbone.model.parameters() if p.requires_grad),
+        "n_trainable": sum(p.numel() for p in lora_parameters(engine.backbone.model).values()),
     }
     if save_to is not None:
         engine.save(

@@ -62,7 +62,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".step.", suffix=".tmp", dir=folder))
         for name, group in checkpoint.tensors.items():
-            save_file({k: v.detach().contiguous() for k, v in group.items()}, work / f"{name}.safetensors")
+            plain = {k: v.detach().contiguous() for k, v in group.items()}
+            save_file(plain, work / f"{name}.safetensors")
         (work / "facts.json").write_text(json.dumps(checkpoint.facts))
         files = sorted(work.iterdir())
         mark = {"step": checkpoint.step, "sha256": {f.name: _digest(f) for f in files}}

@@ -137,15 +137,14 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
         return [adamw([p for _, p in trained], config.weight_decay)]
     hidden = [p for n, p in trained if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
     chosen = {id(p) for p in hidden}
-    return [
-        torch.optim.Muon(
-            hidden,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-        adamw([p for _, p in trained if id(p) not in chosen], 0.0),
-    ]
+    rest = [p for _, p in trained if id(p) not in chosen]
+    muon = torch.optim.Muon(
+        hidden,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [muon, adamw(rest, 0.0)] if rest else [muon]
 
 
 def _fingerprint(config: TrainConfig, model: Any, stage: str) -> str:
@@ -273,7 +272,8 @@ def train(
         started = time.monotonic()
         while run.result.steps < config.steps:
             start = run.result.steps
-            end = min(config.steps, (start // config.checkpoint_every + 1) * config.checkpoint_every)
+            next_checkpoint = (start // config.checkpoint_every + 1) * config.checkpoint_every
+            end = min(config.steps, next_checkpoint)
             block = [source.batch(step) for step in range(start, end)]
             try:
                 block = block[: meter.reserve_steps(start, block)]
