@@ -16,6 +16,7 @@ from loracast.flops._convention import Convention, get_convention
 from loracast.flops._cost import CostTable
 from loracast.flops._ledger import Charge, Ledger, LedgerEntry
 from loracast.flops._lora import LoraSpec
+from loracast.flops._planner import Plan, PlannedStage
 from loracast.flops._units import format_flops, parse_flops
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LoraSpec",
+    "Plan",
+    "PlannedStage",
     "format_flops",
     "get_convention",
     "parse_flops",

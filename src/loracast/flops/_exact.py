@@ -24,6 +24,7 @@ __all__ = ["Exact"]
 # Operations per element; each is an assumption about a plain implementation, one FLOP an operation.
 _ACTIVATION = {"silu": 4, "gelu": 8, "relu": 1}
 _NORM = {"rmsnorm": 4, "layernorm": 7}
+_PARTS = ("qkv", "out", "mlp_in", "mlp_out")
 _ROPE = 3  # two products and a sum
 _SOFTMAX = 5  # maximum, difference, exponential, sum, quotient
 _LOSS_FORWARD = 4  # maximum, difference, exponential, sum per vocabulary entry
@@ -129,6 +130,7 @@ def _forward(
         per_layer[projection.component] = 2 * tokens * projection.n_in * projection.n_out
     per_layer["attention.scores"] = 2 * pairs * arch.q_width
     per_layer["attention.values"] = 2 * pairs * arch.q_width
+    per_layer = {name: per_layer[name] for name in _in_order(arch)}
     for name, flops in per_layer.items():
         cost[name] = arch.layers * flops
     if lora is not None:
@@ -144,6 +146,18 @@ def _forward(
     if loss:
         cost["loss"] = scored * (_LOSS_FORWARD * arch.vocab + 3)
     return cost
+
+
+def _in_order(arch: Architecture) -> list[str]:
+    """Components of a layer in the order they run."""
+    names = {part: [p.component for p in arch.projections if p.part == part] for part in _PARTS}
+    return [
+        *("attention.norm", *names["qkv"], "attention.bias", "attention.rope"),
+        *("attention.scores", "attention.scale", "attention.mask", "attention.softmax"),
+        *("attention.values", *names["out"]),
+        *("mlp.norm", *names["mlp_in"], "mlp.activation", *names["mlp_out"], "mlp.bias"),
+        "residual",
+    ]
 
 
 def _elementwise_layer(
@@ -309,6 +323,3 @@ def _layer_backward(
             factor = 1 if name in ("attention.bias", "mlp.bias", "residual") else _BACKWARD
             _add(cost, name, factor * flops)
     return cost
-
-
-_PARTS = ("qkv", "out", "mlp_in", "mlp_out")

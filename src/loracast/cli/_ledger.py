@@ -1,0 +1,109 @@
+"""`loracast ledger`: look into a budget, check it, give an abandoned reservation back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loracast.cli._options import AsJson
+from loracast.cli._output import print_json
+from loracast.errors import StorageError
+from loracast.flops import Ledger, LedgerEntry, format_flops
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Show, verify or mend the ledger of a study.", no_args_is_help=True)
+
+Where = Annotated[
+    str, typer.Argument(metavar="LEDGER", help="Study folder, SQLite file, or database URL.")
+]
+Name = Annotated[str, typer.Option("--name", help="Which ledger of a database.")]
+
+
+def _opened(where: str, name: str) -> Ledger:
+    if "://" not in where and Path(where).is_dir():
+        where = str(Path(where) / "ledger.sqlite")
+    return Ledger(where, name=name)
+
+
+@app.command("show")
+def show(
+    where: Where,
+    name: Name = "default",
+    entries: Annotated[bool, typer.Option("--entries", help="List every entry.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Limit, settled, reserved and left, with the shares of stages and kinds."""
+    with _opened(where, name) as ledger:
+        rows = ledger.entries()
+        facts: dict[str, Any] = {
+            "ledger": ledger.location,
+            "convention": ledger.convention,
+            "limit_flops": ledger.limit_flops,
+            "spent_flops": ledger.spent_flops,
+            "reserved_flops": ledger.reserved_flops,
+            "remaining_flops": ledger.remaining_flops,
+            "by_stage": ledger.by_stage(),
+            "by_kind": ledger.by_kind(),
+            "n_entries": len(rows),
+            "n_rerun": sum(row.attempts > 1 for row in rows),
+            "open": [vars(row) for row in rows if row.state == "reserved"],
+        }
+    if entries:
+        facts["entries"] = [vars(row) for row in rows]
+    if as_json:
+        print_json(facts)
+        return
+    limit = facts["limit_flops"]
+    typer.echo(f"{facts['ledger']} ({facts['convention']}, {len(rows)} entries)")
+    for label in ("limit", "spent", "reserved", "remaining"):
+        flops = facts[f"{label}_flops"]
+        typer.echo(f"  {label:<10}{format_flops(flops):<36}{100 * flops / limit:7.2f} %")
+    for group in ("by_stage", "by_kind"):
+        typer.echo(group.replace("_", " "))
+        for key, flops in facts[group].items():
+            typer.echo(f"  {key:<28}{format_flops(flops):<36}{100 * flops / limit:7.2f} %")
+    for row in rows:
+        if entries or row.state == "reserved":
+            typer.echo(_line(row))
+
+
+def _line(row: LedgerEntry) -> str:
+    flops = row.reserved_flops if row.settled_flops is None else row.settled_flops
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.updated))
+    again = f", attempt {row.attempts}" if row.attempts > 1 else ""
+    return f"  {row.state:<9} {row.key}  {format_flops(flops)}  (pid {row.pid}, {when}{again})"
+
+
+@app.command("verify")
+def verify(where: Where, name: Name = "default", as_json: AsJson = False) -> None:
+    """Add everything up again, from the entries and from the journal; exit 2 if it differs."""
+    with _opened(where, name) as ledger:
+        problems, location = ledger.verify(), ledger.location
+    if as_json:
+        print_json({"ledger": location, "sound": not problems, "problems": problems})
+    if problems:
+        raise StorageError(f"ledger {location}: {'; '.join(problems)}")
+    if not as_json:
+        typer.echo(f"{location}: sound")
+
+
+@app.command("release")
+def release(
+    where: Where,
+    key: Annotated[str, typer.Argument(help="Name of the open entry, as `show` lists it.")],
+    name: Name = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Give an open reservation back, for work that never ran or will not be resumed."""
+    with _opened(where, name) as ledger:
+        entry = ledger.release(key)
+        left = ledger.remaining_flops
+    if as_json:
+        print_json({"released": vars(entry), "remaining_flops": left})
+    else:
+        typer.echo(f"released {format_flops(entry.reserved_flops)} of {key}; left: ", nl=False)
+        typer.echo(format_flops(left))
