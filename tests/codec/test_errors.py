@@ -39,7 +39,7 @@ def test_contexts_that_cannot_be_scaled(name: str, context: np.ndarray, match: s
 
 def test_only_the_empty_channel_is_named() -> None:
     with pytest.raises(CodecError, match="channel 1"):
-        make_codec("compact").fit(np.array([[1.0, np.nan], [2.0, np.nan]]))
+        make_codec("compact", digits=3, headroom=0.2).fit(np.array([[1.0, np.nan], [2.0, np.nan]]))
 
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if n != "annotation"])
@@ -134,7 +134,7 @@ def test_options_that_cannot_be(options: dict[str, object], match: str) -> None:
 
 
 def test_log_names_the_alternative() -> None:
-    codec = make_codec("compact", transform="log")
+    codec = make_codec("compact", digits=3, headroom=0.2, transform="log")
     with pytest.raises(CodecError, match=r"got 0 at step 1, channel 0; .*transform='asinh'"):
         codec.fit(np.array([[1.0], [0.0]]))
     state = codec.fit(CONTEXT)
@@ -143,9 +143,9 @@ def test_log_names_the_alternative() -> None:
 
 
 def test_state_of_other_options_is_refused() -> None:
-    state = make_codec("compact", transform="log").fit(CONTEXT)
+    state = make_codec("compact", digits=3, headroom=0.2, transform="log").fit(CONTEXT)
     with pytest.raises(CodecError, match="fitted with other options"):
-        make_codec("compact").encode(CONTEXT, state)
+        make_codec("compact", digits=3, headroom=0.2).encode(CONTEXT, state)
     with pytest.raises(CodecError, match="fitted with other options"):
         make_codec("compact", digits=2, transform="log").decode(np.array([0]), state)
     assert dict(state.extra)["transform"] == 1.0
@@ -224,7 +224,7 @@ def test_mao_needs_its_scale_and_takes_it_from_training_values() -> None:
         codec.calibrate([np.zeros((3, 1))])
     with pytest.raises(CodecError, match="expected a positive one"):
         codec.calibrate([])
-    compact = make_codec("compact")
+    compact = make_codec("compact", digits=3, headroom=0.2)
     assert compact.calibrate(values) is compact
 
 
@@ -263,7 +263,7 @@ def test_compact_tail_is_smooth_at_the_join() -> None:
 @pytest.mark.parametrize("context", [[1.0, 3.0, 20.0], [1e6, np.nextafter(1e6, 2e6), 1e6]])
 def test_every_code_is_a_number_of_its_own(transform: str, context: list[float]) -> None:
     """All 1000 codes, tails included, and also where the context is as good as constant."""
-    codec = make_codec("compact", transform=transform)
+    codec = make_codec("compact", digits=3, headroom=0.2, transform=transform)
     state = codec.fit(np.array(context)[:, None])
     symbols = codec.symbols("".join(f"{code:03d};" for code in range(1000)))
     values = codec.decode(symbols, state)
@@ -281,7 +281,7 @@ def test_every_code_is_a_number_of_its_own(transform: str, context: list[float])
     ],
 )
 def test_compact_constant_context(transform: str, value: float) -> None:
-    codec = make_codec("compact", transform=transform)
+    codec = make_codec("compact", digits=3, headroom=0.2, transform=transform)
     context = np.full((4, 1), value)
     state = codec.fit(context)
     assert np.isfinite(state.scale).all()
@@ -294,14 +294,14 @@ def test_compact_constant_context(transform: str, value: float) -> None:
 
 
 def test_compact_missing_values_are_repeated_marks() -> None:
-    codec = make_codec("compact")
+    codec = make_codec("compact", digits=3, headroom=0.2)
     context = np.array([[0.0, 1.0], [np.nan, 2.0], [6.0, np.nan]])
     state = codec.fit(context)
     assert codec.text(codec.encode(context, state).symbols) == "200200;???800;800???;"
 
 
 def test_compact_is_fast_enough_to_encode_while_training() -> None:
-    codec = make_codec("compact")
+    codec = make_codec("compact", digits=3, headroom=0.2)
     values = np.random.default_rng(0).lognormal(size=(100, 2))
     state = codec.fit(values)
     seconds = []

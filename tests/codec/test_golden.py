@@ -93,7 +93,7 @@ def test_annotation_reproduces_the_published_prompts(shared_dir: Path) -> None:
 
 def test_compact_by_hand() -> None:
     # Codes 200..800 for the seen range [0, 6]: one code is 0.01, the middle 3 is 500.
-    codec = make_codec("compact", headroom=0.2)
+    codec = make_codec("compact", digits=3, headroom=0.2)
     context = np.array([[0.0], [6.0]])
     state = codec.fit(context)
     text = codec.text(codec.encode(np.array([[0.0], [3.0], [6.0], [4.23]]), state).symbols)
@@ -109,7 +109,11 @@ def test_qwen_tokenizer_splits_the_text_into_these_symbols(shared_dir: Path) -> 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     mao = make_codec("mao", global_scale=PUBLISHED_SCALE)
     assert tokenizer(text_of(mao, VALUES))["input_ids"] == [int(i) for i in MAO_IDS.split()]
-    for codec in (make_codec("compact"), make_codec("miller"), make_codec("fung")):
+    for codec in (
+        make_codec("compact", digits=3, headroom=0.2),
+        make_codec("miller"),
+        make_codec("fung"),
+    ):
         text = text_of(codec, VALUES)
         assert tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"]) == list(text)
     assert tokenizer("?")["input_ids"] == [30]

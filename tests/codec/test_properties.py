@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from loracast.codec import PRESETS, Codec, Grammar, State, make_codec
 
 CODECS = {
-    "compact": make_codec("compact"),
+    "compact": make_codec("compact", digits=3, headroom=0.2),
     "compact-2": make_codec("compact", digits=2),
     "compact-4": make_codec("compact", digits=4, headroom=0.1),
-    "compact-bare": make_codec("compact", separator=""),
-    "compact-log": make_codec("compact", transform="log"),
-    "compact-asinh": make_codec("compact", transform="asinh"),
+    "compact-bare": make_codec("compact", digits=3, headroom=0.2, separator=""),
+    "compact-log": make_codec("compact", digits=3, headroom=0.2, transform="log"),
+    "compact-asinh": make_codec("compact", digits=3, headroom=0.2, transform="asinh"),
     "mao": make_codec("mao", global_scale=2.0, signed=True, missing=True),
     "fung": make_codec("fung", signed=True, missing=True),
     "miller": make_codec("miller", signed=True, missing=True),

@@ -50,14 +50,14 @@ def test_against_a_slow_loop(name: str) -> None:
 
 def test_without_futures_the_contexts_are_scored() -> None:
     contexts = [np.array([[1.0], [2.0], [np.nan]])]
-    report = round_trip_report(make_codec("compact"), contexts)
+    report = round_trip_report(make_codec("compact", digits=3, headroom=0.2), contexts)
     assert report.n_values == 2
     assert report.share_outside == 0.0
     assert report.symbols_per_step == 4.0
 
 
 def test_bad_lists() -> None:
-    codec = make_codec("compact")
+    codec = make_codec("compact", digits=3, headroom=0.2)
     with pytest.raises(CodecError, match="got 1 contexts and 2 futures"):
         round_trip_report(codec, [np.ones((2, 1))], [np.ones((2, 1))] * 2)
     with pytest.raises(CodecError, match="no finite value"):
