@@ -113,7 +113,10 @@ class Recipe(_Part):
     @classmethod
     def _budget(cls, value: object) -> str:
         text = str(value)
-        parse_flops(text)
+        try:
+            parse_flops(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         return text
 
     @field_validator("horizons")

@@ -59,31 +59,47 @@ class Findings:
     stopped: str = ""
 
 
+def _global_mlp(run: Run) -> GlobalMLP | None:
+    """The trained global MLP, trained once and kept beside the study."""
+    steps = run.recipe.global_mlp_steps
+    if steps is None:
+        return None
+    path = run.workspace.out / MLP_FILE
+    if path.exists():
+        return GlobalMLP.load(path)
+    mlp = GlobalMLP.fit(run.data.train.values, steps=steps, seed=run.recipe.seed)
+    mlp.save(path)
+    return mlp
+
+
 def _classical(run: Run, found: Findings) -> None:
     """Score the classical methods; they cost seconds, not FLOPs of the budget."""
-    recipe, data = run.recipe, run.data
-    mlp = None
-    wants_mlp = recipe.global_mlp_steps is not None
-    run.progress.stage("classical methods", len(recipe.baselines) + wants_mlp)
-    if recipe.global_mlp_steps is not None:
-        path = run.workspace.out / MLP_FILE
-        if path.exists():
-            mlp = GlobalMLP.load(path)
-        else:
-            mlp = GlobalMLP.fit(data.train.values, steps=recipe.global_mlp_steps, seed=recipe.seed)
-            mlp.save(path)
-        run.progress.advance(1, "global_mlp trained")
-    rows, points = baseline_rows(
-        data.contexts,
-        data.truth,
-        recipe.baselines,
-        seed=recipe.seed,
-        horizons=recipe.horizons,
-        global_mlp=mlp,
-    )
-    run.progress.advance(len(recipe.baselines))
-    found.rows.update(rows)
-    found.points.update({k: v for k, v in points.items() if v is not None})
+    recipe, data, space = run.recipe, run.data, run.workspace
+    names = (*recipe.baselines, *(("global_mlp",) if recipe.global_mlp_steps else ()))
+    done = space.done("classical")
+    if done is None:
+        run.progress.stage("classical methods", len(names))
+        mlp = _global_mlp(run)
+        rows = {}
+        for name in names:
+            row, points = baseline_rows(
+                data.contexts,
+                data.truth,
+                [name],
+                seed=recipe.seed,
+                horizons=recipe.horizons,
+                global_mlp=mlp,
+            )
+            rows.update(row)
+            point = points[name]
+            if point is not None:
+                space.save_array(f"classical.{name}", point)
+            run.progress.advance(1, name)
+        done = space.finish("classical", {"rows": rows})
+    found.rows.update(done["rows"])
+    for name in names:
+        if (space.folder(f"classical.{name}") / "forecast.npy").exists():
+            found.points[name] = space.array(f"classical.{name}")
 
 
 def _language_model(run: Run, found: Findings, method: str, stage: str, engine: Any) -> None:

@@ -1,0 +1,181 @@
+"""A whole study on a tiny base: what it writes, how it resumes, how its budget ends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loracast.backbone import build_embedded, embedded_config
+from loracast.errors import BudgetExceeded, ConfigError, DataError, StorageError
+from loracast.flops import Ledger
+from loracast.series import Panel, write_hdf5
+from loracast.studies import Recipe, load_recipe, read_result, run_study
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    build_embedded(folder / "base", embedded_config(64, 1, 64), seed=3)
+    rng = np.random.default_rng(0)
+    turn = np.arange(40)[:, None] / 5 + np.array([0.0, 1.0])
+    values = [2 + np.sin(turn + rng.uniform(0, 6)) * rng.uniform(0.3, 1) for _ in range(14)]
+    panel = Panel(
+        ids=tuple(range(14)),
+        values=tuple(values),
+        times=tuple(np.arange(40) for _ in values),
+        channels=("prey", "predator"),
+    )
+    write_hdf5(panel, folder / "data.h5")
+    return folder
+
+
+def _recipe(home: Path, **update: object) -> Recipe:
+    fields: dict[str, object] = {
+        "budget": "1e12",
+        "model": str(home / "base"),
+        "data": {"path": str(home / "data.h5"), "train": 8, "validation": 3},
+        "context": 25,
+        "horizons": [2, 5],
+        "samples": 3,
+        "training": {
+            "steps": 1,
+            "batch_size": 4,
+            "learning_rate": 1e-2,
+            "eval_every": 3,
+            "checkpoint_every": 2,
+            "log_every": 1,
+            "precision": "fp32",
+        },
+        "adapter": {"rank": 2, "alpha": 4},
+        "default_steps": 3,
+        "grid": {"steps": 3, "learning_rate": [1e-2, 3e-2], "rank": [2]},
+        "contexts": {"steps": 3, "windows": [20]},
+        "max_final_steps": 6,
+        "baselines": ["naive", "seasonal_naive"],
+    }
+    return Recipe.model_validate(fields | update)
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> Path:
+    run_study(_recipe(home), home / "whole")
+    return home / "whole"
+
+
+def test_it_writes_result_report_and_adapter(whole: Path) -> None:
+    result = read_result(whole / "result.json")
+    assert set(result.test) == {"zero_shot", "adapted", "random_start", "naive", "seasonal_naive"}
+    names = [s.name for s in result.stages]
+    assert names[:2] == ["zero_shot", "default"]
+    assert [n.split(".")[0] for n in names].count("grid") == 2
+    assert {"context.20", "context.30"} <= set(names)
+    assert all(row.horizons[5].mae is not None for row in result.test.values())
+    assert result.data.n_test == 3
+    assert result.data.evaluated_on == "test"
+    assert result.verdict
+    assert "<html" in (whole / "report.html").read_text().lower()
+    assert (whole / "adapter" / "adapter_model.safetensors").exists()
+    assert (whole / "adapter" / "loracast.json").exists()
+
+
+def test_every_flop_stands_in_the_ledger(whole: Path) -> None:
+    result = read_result(whole / "result.json")
+    with Ledger(whole / "ledger.sqlite") as ledger:
+        assert ledger.reserved_flops == 0
+        assert ledger.spent_flops == result.budget.spent_flops
+        kinds = ledger.by_kind()
+    assert set(kinds) == {"train", "validation", "generate"}
+    assert sum(result.budget.by_stage.values()) == pytest.approx(result.budget.spent_flops)
+    trained = [s for s in result.stages if s.name in ("final", "random_start")]
+    assert trained[0].flops == pytest.approx(trained[1].flops, rel=0.35)  # whole steps of tiny runs
+
+
+def test_the_mae_is_that_of_the_kept_forecast(whole: Path, home: Path) -> None:
+    import h5py
+
+    samples = np.load(whole / "stages" / "test" / "forecast.npy")
+    with h5py.File(home / "data.h5") as file:
+        truth = file["trajectories"][11:14, 25:30]
+    expected = np.mean(np.abs(np.median(samples, axis=1) - truth))
+    result = read_result(whole / "result.json")
+    assert result.test["adapted"].horizons[5].mae == pytest.approx(expected, rel=1e-9)
+
+
+def test_run_again_changes_nothing_and_spends_nothing(whole: Path, home: Path) -> None:
+    before = read_result(whole / "result.json")
+    after = run_study(_recipe(home), whole)
+    assert after.test == before.test
+    assert after.budget.spent_flops == before.budget.spent_flops
+
+
+def test_the_same_recipe_elsewhere_gives_the_same_adapter(whole: Path, home: Path) -> None:
+    run_study(_recipe(home), home / "again")
+    one, two = (f / "adapter" / "adapter_model.safetensors" for f in (whole, home / "again"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_budget_that_ends_in_the_grid_is_reported_and_can_be_raised(
+    whole: Path, home: Path
+) -> None:
+    spent = read_result(whole / "result.json").budget.by_stage
+    limit = spent["zero_shot"] + spent["default"] + 0.7 * spent["grid"]
+    out = home / "short"
+    result = run_study(_recipe(home, budget=f"{limit:.0f}"), out)
+    assert "not finished" in result.verdict
+    assert "grid" in result.verdict
+    assert result.budget.spent_flops <= limit
+    assert result.stages[-1].status == "stopped"
+    assert "adapted" not in result.test
+    assert (out / "report.html").exists()
+    finished = run_study(_recipe(home), out)
+    assert "not finished" not in finished.verdict
+    whole_result = read_result(whole / "result.json")
+    assert finished.test["adapted"].horizons == whole_result.test["adapted"].horizons
+    assert finished.budget.spent_flops == whole_result.budget.spent_flops
+
+
+def test_a_budget_without_room_for_anything_is_refused(home: Path) -> None:
+    with pytest.raises(BudgetExceeded):
+        run_study(_recipe(home, budget="1000"), home / "none")
+
+
+def test_a_folder_holds_one_study(whole: Path, home: Path) -> None:
+    with pytest.raises(StorageError, match="another recipe, data or base"):
+        run_study(_recipe(home, seed=5), whole)
+    (home / "mine").mkdir()
+    (home / "mine" / "notes.txt").write_text("kept")
+    with pytest.raises(ConfigError, match="refusing to remove"):
+        run_study(_recipe(home), home / "mine", fresh=True)
+    assert (home / "mine" / "notes.txt").exists()
+
+
+def test_series_too_short_are_named(home: Path) -> None:
+    with pytest.raises(DataError, match="shorter than context"):
+        run_study(_recipe(home, context=38), home / "long")
+
+
+def test_shipped_recipes_are_valid_and_unknown_ones_are_listed() -> None:
+    assert load_recipe().model == "embedded"
+    with pytest.raises(ConfigError, match="study"):
+        load_recipe("nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("budget: lots", "budget"), ("seeds: 3", "seeds"), ("[1, 2", "not valid"), ("3", "not valid")],
+)
+def test_a_broken_recipe_is_one_clear_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_result_is_plain_json(whole: Path) -> None:
+    text = (whole / "result.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["schema_version"] == 1
