@@ -47,9 +47,7 @@ def test_a_token_that_starts_documents_is_found_and_kept(base: Path) -> None:
 def test_a_random_start_has_the_same_shape_other_weights_and_its_seed_decides_them(
     base: Path,
 ) -> None:
-    loaded, one, same, other = (
-        load_backbone(str(base), random_start=s) for s in (None, 1, 1, 2)
-    )
+    loaded, one, same, other = (load_backbone(str(base), random_start=s) for s in (None, 1, 1, 2))
     weight = [m.model.get_input_embeddings().weight for m in (loaded, one, same, other)]
     assert weight[0].shape == weight[1].shape
     assert not torch.equal(weight[0], weight[1])

@@ -45,7 +45,7 @@ def test_the_embedded_tokenizer_splits_digits_and_encodes_any_text(byte_tokenize
     assert probe_tokenizer(byte_tokenizer).splits_digits
     ids = symbol_ids(byte_tokenizer, tuple("0123456789,.;-? "))
     assert len(set(ids)) == 16
-    text = "héllo 周期 {\"a\": 1}\n"
+    text = 'héllo 周期 {"a": 1}\n'
     assert byte_tokenizer.decode(byte_tokenizer.encode(text, add_special_tokens=False)) == text
 
 

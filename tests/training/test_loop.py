@@ -114,9 +114,7 @@ def test_killed_and_resumed_ends_as_if_left_alone(
     kill_after: int,
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    child = context.Process(
-        target=_train, args=(base, tmp_path), kwargs={"kill_after": kill_after}
-    )
+    child = context.Process(target=_train, args=(base, tmp_path), kwargs={"kill_after": kill_after})
     child.start()
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
