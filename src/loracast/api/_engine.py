@@ -147,9 +147,7 @@ class Engine:
                 examples.append(self.task.example(window, context))
         return examples
 
-    def meter(
-        self, ledger: Ledger, stage: str, validation: Sequence[Example] = ()
-    ) -> Meter:
+    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Example] = ()) -> Meter:
         """Prices training of this model for a stage of a ledger."""
         return Meter(ledger, stage, self.architecture, self.lora, validation)
 

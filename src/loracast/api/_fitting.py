@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -114,20 +115,25 @@ def run_fit(
         "budget_flops": budget_flops,
         "seed": seed,
     }
-    _claim_folder(folder, identity)
     engine.attach(adapter, seed)
-    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
+    with (
+        tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
+        Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as untouched,
+    ):
         dials, validation, step_flops = _affordable(
             engine,
             held.train,
             plan,
             validation_examples(engine, held, plan),
             training,
-            ledger=ledger,
+            ledger=untouched,
             stage="fit",
             seed=seed,
             max_steps=max_steps,
         )
+    # Only now: what could not begin leaves no folder behind.
+    _claim_folder(folder, identity)
+    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
         result = engine.fit(
             held.train,
             validation,
@@ -187,7 +193,7 @@ def _affordable(
         plan: which windows.
         validation: examples; fewer are kept where they would cost too much.
         overrides: dials that the caller chose; `steps` is an upper bound.
-        ledger: of this fit alone; its limit is the budget.
+        ledger: an untouched one, so that a resumed fit plans as the first one did.
         stage: its name there.
         seed: of order and dropout.
         max_steps: the most steps, whatever the budget.
@@ -206,7 +212,7 @@ def _affordable(
     source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
     meter = engine.meter(ledger, stage)
     step = max(meter.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
-    budget = ledger.limit_flops  # not what is left: a resumed fit must plan as the first one did
+    budget = ledger.remaining_flops
     if step > budget:
         raise BudgetExceeded(
             f"one training step costs {format_flops(step)}, but the budget is "

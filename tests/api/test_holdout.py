@@ -1,0 +1,88 @@
+"""What a fit holds back, and that the validation loss sees unseen steps only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loracast.api import Engine, FitPlan
+from loracast.api._holdout import hold_out, plan_for, validation_examples
+from loracast.series import Panel
+from loracast.tasks import IGNORED
+
+
+def panel_of(lengths: list[int]) -> Panel:
+    rng = np.random.default_rng(0)
+    return Panel(
+        tuple(range(len(lengths))),
+        tuple(rng.normal(size=(n, 1)) for n in lengths),
+        tuple(np.arange(n) for n in lengths),
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(base: str) -> Engine:
+    return Engine.open(base, {"name": "compact"})
+
+
+@given(st.lists(st.integers(2, 30), min_size=10, max_size=40))
+def test_from_ten_series_on_the_last_tenth_is_held_out(lengths: list[int]) -> None:
+    panel = panel_of(lengths)
+    held = hold_out(panel)
+    n_held = max(1, len(lengths) // 10)
+    assert held.kind == "series"
+    assert held.train.ids == panel.ids[:-n_held]
+    assert held.validation is not None
+    assert held.validation.ids == panel.ids[-n_held:]
+
+
+@given(st.lists(st.integers(2, 60), min_size=1, max_size=9))
+def test_of_fewer_series_the_last_fifth_of_the_steps(lengths: list[int]) -> None:
+    panel = panel_of(lengths)
+    held = hold_out(panel)
+    assert held.train.ids == panel.ids
+    for n, train in zip(lengths, held.train.lengths, strict=True):
+        assert train >= 2
+        assert train == max(2, n - max(1, n // 5))
+    if any(n > 2 for n in lengths):
+        assert held.kind == "last steps"
+    else:
+        assert held.kind == "nothing"
+
+
+@pytest.mark.parametrize(("length", "window"), [(40, 32), (40, 40), (100, 12), (3, 3), (9, 8)])
+def test_the_loss_is_taken_on_unseen_steps_only(engine: Engine, length: int, window: int) -> None:
+    """Oracle: walk over the labelled tokens and count the steps they belong to."""
+    panel = panel_of([length])
+    held = hold_out(panel)
+    plan = FitPlan(window, 1, context_steps=max(2, window // 2))
+    (example,) = validation_examples(engine, held, plan)
+    width = engine.task.grammar(1).max_symbols_per_step
+    shown = min(window, length)
+    assert len(example) in (shown * width, shown * width + 1)
+    head = len(example) - shown * width
+    labelled = {
+        length - shown + (i - head) // width
+        for i in range(head, len(example))
+        if example.labels[i] != IGNORED
+    }
+    unseen = range(int(held.train.lengths[0]), length)
+    assert labelled == set(unseen[-shown:])
+
+
+def test_windows_fit_the_model_and_the_series(engine: Engine) -> None:
+    width = engine.task.grammar(1).max_symbols_per_step
+    long = plan_for(engine, panel_of([5000, 10]))
+    assert long.window_steps * width < 560 <= (long.window_steps + 1) * width + 1
+    short = plan_for(engine, panel_of([7, 9]))
+    assert short.window_steps == 9
+    assert 1 <= short.stride <= short.window_steps
+
+
+def test_a_series_without_known_values_gives_no_example(engine: Engine) -> None:
+    panel = panel_of([20, 20])
+    panel.values[0][:16] = np.nan
+    held = hold_out(panel)
+    assert len(validation_examples(engine, held, FitPlan(20, 5, context_steps=10))) == 1

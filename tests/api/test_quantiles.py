@@ -1,0 +1,63 @@
+"""Quantiles of samples, against numpy and the statistics module."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from loracast.api._quantiles import check_levels, check_quantiles, intervals, sample_quantiles
+from loracast.errors import ConfigError
+
+ANY = st.floats(-1.7e308, 1.7e308)
+
+
+@given(arrays(np.float64, (2, 5, 3, 1), elements=ANY))
+def test_the_median_is_the_middle_sample_at_any_size(samples: np.ndarray) -> None:
+    found = sample_quantiles(samples, [0.5])[0]
+    for n, h in np.ndindex(2, 3):
+        expected = statistics.median(samples[n, :, h, 0].tolist())
+        assert found[n, h, 0] == pytest.approx(expected, rel=1e-12, abs=1e-290)
+    assert np.isfinite(found).all()
+
+
+@given(arrays(np.float64, (2, 7, 2, 2), elements=st.floats(-1e6, 1e6)))
+def test_quantiles_are_numpys(samples: np.ndarray) -> None:
+    found = sample_quantiles(samples, [0.1, 0.25, 0.9])
+    for n, h, c in np.ndindex(2, 2, 2):
+        for q, share in enumerate([0.1, 0.25, 0.9]):
+            assert found[q, n, h, c] == np.quantile(samples[n, :, h, c], share)
+
+
+@given(arrays(np.float64, (1, 6, 2, 1), elements=ANY), st.floats(1, 99), st.floats(1, 99))
+def test_a_wider_interval_holds_a_narrower_one(samples: np.ndarray, a: float, b: float) -> None:
+    narrow, wide = sorted((a, b))
+    bands = intervals(samples, [narrow, wide])
+    slack = 1e-9 * np.abs(samples).max() if samples.size else 0.0
+    assert (bands[wide][0] <= bands[narrow][0] + slack).all()
+    assert (bands[narrow][1] <= bands[wide][1] + slack).all()
+    assert all(np.isfinite(side).all() for band in bands.values() for side in band)
+
+
+def test_an_interval_of_80_lies_between_the_tenths() -> None:
+    samples = np.arange(11.0).reshape(1, 11, 1, 1)
+    low, high = intervals(samples, [80])[80]
+    assert (low.item(), high.item()) == pytest.approx((1.0, 9.0))
+    assert intervals(samples, []) == {}
+
+
+@pytest.mark.parametrize("level", [0, 100, -5, 120, float("nan")])
+def test_impossible_levels_are_refused(level: float) -> None:
+    with pytest.raises(ConfigError, match="level"):
+        check_levels([level])
+    with pytest.raises(ConfigError, match="quantile"):
+        check_quantiles([level / 100])
+
+
+def test_levels_come_sorted_and_once() -> None:
+    assert check_levels([95, 80, 80]) == [80.0, 95.0]
+    assert check_quantiles([0.9, 0.1]) == [0.1, 0.9]
