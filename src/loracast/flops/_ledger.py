@@ -111,7 +111,11 @@ class Ledger:
         self._tables = _store
         self._store = _store.Store(location, create=limit is not None)
         self.location = self._store.label
-        self.convention = self._open(limit, convention)
+        try:
+            self.convention = self._open(limit, convention)
+        except BaseException:
+            self._store.close()
+            raise
 
     def _open(self, limit: int | None, convention: str | None) -> str:
         ledgers = self._tables.LEDGERS

@@ -111,7 +111,11 @@ class Store:
         self._engine: sa.Engine | None = None
         self._engine_pid = -1
         if create:
-            self._create_tables()
+            try:
+                self._create_tables()
+            except BaseException:
+                self.close()
+                raise
 
     def _check_file(self, database: str | None, create: bool) -> None:
         if not database or database == ":memory:":

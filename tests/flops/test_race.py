@@ -1,0 +1,28 @@
+"""Eight processes race for one budget under SIGKILL: a few of the trials of the benchmark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "ledger_race.py"
+
+
+def test_no_flop_is_overspent_or_lost(location: tuple[str, str]) -> None:
+    if not SCRIPT.exists():
+        pytest.skip("benchmarks/ not beside the tests")
+    command = [sys.executable, str(SCRIPT), "--trials", "3"]
+    if "://" in location[0]:
+        command += ["--url", location[0]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["trials"] == 3
+    assert result["workers"] == 8
+    assert result["kills"] > 0
+    assert result["settled"] > 0
+    bad = {name: result[name] for name in ("overspends", "lost", "problems", "crashed")}
+    assert not any(bad.values()), bad
