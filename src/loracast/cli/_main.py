@@ -87,8 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LoracastError as error:
         return _failed(error, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; the same command goes on from what is whole", err=True)
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
@@ -102,7 +101,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _failed(f"{error.format_message()} (see loracast --help)", USAGE_ERROR)
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+        return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    typer.echo("interrupted; the same command goes on from what is whole", err=True)
+    return INTERRUPTED
 
 
 def _failed(message: Any, code: int = USAGE_ERROR) -> int:

@@ -1,0 +1,133 @@
+"""From a file to an adapter to a table, through the commands alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loracast.cli._backtest import conclusion, table_of
+from loracast.evaluation import GlobalMLP
+from loracast.series import read_panel
+
+METHODS = [
+    "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth", "global_mlp",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted(base: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from loracast.cli import main
+
+    out = tmp_path_factory.mktemp("fit") / "out"
+    args = ["fit", data / "pairs.h5", "--out", out, "--budget", "20GF", "--max-steps", "2"]
+    assert main([*map(str, args), "--batch-size", "1", "--rank", "4", "--model", base]) == 0
+    return out
+
+
+def test_the_same_fit_again_is_done_at_once(run: Any, base: str, data: Path, fitted: Path) -> None:
+    before = (fitted / "adapter" / "adapter_model.safetensors").read_bytes()
+    args = ["fit", data / "pairs.h5", "--out", fitted, "--budget", "20GF", "--max-steps", 2]
+    same = [*args, "--batch-size", 1, "--rank", 4, "--model", base]
+    outcome = run(*same, "--json")
+    found = json.loads(outcome.out)
+    assert found["steps"] == 2
+    assert 0 < found["flops"] <= found["limit_flops"] == 2e10
+    assert found["held_out"] == "last steps"
+    assert (fitted / "adapter" / "adapter_model.safetensors").read_bytes() == before
+    assert "holds a fit with other data" in run(*same, "--seed", 9).message
+
+
+def test_an_adapter_is_inspected_merged_and_used(
+    run: Any, data: Path, fitted: Path, tmp_path: Path
+) -> None:
+    facts = json.loads(run("adapters", "inspect", fitted, "--json").out)
+    assert facts["adapter"]["rank"] == 4
+    assert facts["adapter"]["alpha"] == 8
+    assert facts["n_channels"] == 2
+    assert "rank=4" in run("adapters", "inspect", fitted / "adapter").out
+    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 2]
+    adapted = run(*args, "--adapter", fitted)
+    assert adapted.code == 0
+    merged = tmp_path / "merged"
+    assert run("adapters", "merge", fitted, "--out", merged, "--json").code == 0
+    assert run(*args, "--model", merged).out == adapted.out
+    assert "choose a new folder" in run("adapters", "merge", fitted, "--out", merged).message
+    assert "holds no adapter" in run("adapters", "inspect", tmp_path).message
+
+
+def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
+    """Oracle: the naive row by hand, from the file."""
+    args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 6, "--samples", 2]
+    outcome = run(*args, "--adapter", fitted, "--json")
+    rows = json.loads(outcome.out)
+    assert list(rows) == METHODS
+    values = np.stack(read_panel(data / "pairs.h5").values)
+    for horizon in (5, 6):
+        error = np.abs(values[:, 30 : 30 + horizon] - values[:, 29:30])
+        assert rows["naive"][f"h{horizon}"]["mae"] == pytest.approx(error.mean())
+    assert rows["global_mlp"]["h5"]["mae"] is None
+    assert "--train-data" in rows["global_mlp"]["note"]
+    assert rows["adapted"]["flops"] == rows["zero_shot"]["flops"] > 0
+    fewer = run(
+        *args, "--adapter", fitted, "--no-zero-shot", "--methods", "zero_shot,adapted,naive"
+    )
+    assert "adapted" in fewer.out
+    assert "zero_shot" not in fewer.out
+    assert "Lowest MAE" in fewer.out
+
+
+def test_without_an_adapter_the_base_stands_alone(run: Any, base: str, data: Path) -> None:
+    outcome = run(
+        "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--samples", 2,
+        "--model", base, "--json",
+    )  # fmt: skip
+    assert list(json.loads(outcome.out)) == METHODS[1:]
+
+
+def test_the_network_is_trained_on_other_series(
+    run: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+    fit = GlobalMLP.fit
+
+    def short(values: Any, *, seed: int, on_step: Any) -> GlobalMLP:
+        seen["n"], seen["seed"] = len(values), seed
+        return fit(values, steps=2, seed=seed, on_step=on_step)
+
+    monkeypatch.setattr(GlobalMLP, "fit", short)
+    outcome = run(
+        "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--seed", 4, "--json",
+        "--methods", "global_mlp", "--train-data", data / "pairs.h5",
+    )  # fmt: skip
+    assert json.loads(outcome.out)["global_mlp"]["h2"]["mae"] > 0
+    assert seen == {"n": 4, "seed": 4}
+
+
+def row(mae5: float | None, mae9: float | None) -> dict[str, Any]:
+    cells = {"crps": None, "mase": None}
+    return {
+        "h5": cells | {"mae": mae5}, "h9": cells | {"mae": mae9},
+        "flops": None, "seconds": None, "note": "",
+    }  # fmt: skip
+
+
+def test_the_sentence_names_winners_and_losses() -> None:
+    rows = {"adapted": row(0.2, 0.3), "naive": row(0.1, 0.5), "var5_log": row(None, None)}
+    text = conclusion(rows)
+    assert text == (
+        "Lowest MAE: naive (h5); adapted (h9); at h9 the adapted model beats 1 of 1 other methods."
+    )
+    assert conclusion({"naive": row(0.1, 0.5)}) == "Lowest MAE: naive (h5, h9)."
+    assert conclusion({"naive": row(None, None)}) == "No method could be scored."
+
+
+def test_the_best_of_a_column_is_bold() -> None:
+    table = table_of({"adapted": row(0.2, 0.3), "naive": row(0.1, 0.5)}, "t")
+    first, second = (list(table.columns[i].cells) for i in (1, 2))
+    assert first == ["0.2", "[bold]0.1[/bold]"]
+    assert second == ["[bold]0.3[/bold]", "0.5"]
+    assert [r.style for r in table.rows] == ["cyan", None]
