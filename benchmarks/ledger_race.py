@@ -6,7 +6,7 @@
 Each trial begins a ledger and eight workers that reserve, settle and release at random until
 nothing fits. The parent kills workers with SIGKILL at random moments and watches the totals. A
 worker notes each settlement in a file of its own after `settle` returned; a noted settlement that
-the ledger does not hold is a lost one. Ends with one JSON line.
+the ledger does not hold is a lost one. Ends with one JSON line, also when it is interrupted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,32 +116,42 @@ def main() -> None:
     """Run the trials and print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--max-seconds", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--url", help="an existing database; default: SQLite files")
     parser.add_argument("--postgres", action="store_true", help="start a throw-away server")
     parser.add_argument("--folder", help="where the SQLite files go, for instance /dev/shm")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.perf_counter()
     totals: dict[str, int] = {}
-    with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="race-", dir=options.folder))
-        )
+    done = 0
+
+    def result() -> str:
+        backend = "postgresql" if options.url or options.postgres else "sqlite"
+        facts = {"benchmark": "ledger_race", "backend": backend, "trials": done}
+        facts |= {"workers": N_WORKERS} | totals
+        return json.dumps(facts | {"seconds": round(time.perf_counter() - began, 1)})
+
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        temporary = tempfile.TemporaryDirectory(prefix="race-", dir=options.folder)
+        folder = Path(stack.enter_context(temporary))
         url = options.url
         if options.postgres:
             url = stack.enter_context(throwaway_postgres())
             if url is None:
                 raise SystemExit("no PostgreSQL server binaries on this machine")
-        for i in range(options.trials):
-            location = url or str(folder / f"trial-{i:04d}.sqlite")
-            for name, n in trial(location, f"trial-{i:04d}", folder, options.seed + i).items():
+        while done < options.trials and time.perf_counter() - began < options.max_seconds:
+            location = url or str(folder / f"trial-{done:04d}.sqlite")
+            found = trial(location, f"trial-{done:04d}", folder, options.seed + done)
+            for name, n in found.items():
                 totals[name] = totals.get(name, 0) + n
             for path in folder.iterdir():
                 path.unlink()
-    seconds = round(time.perf_counter() - began, 1)
-    backend = "postgresql" if url else "sqlite"
-    result = {"benchmark": "ledger_race", "backend": backend, "trials": options.trials}
-    print(json.dumps(result | {"workers": N_WORKERS} | totals | {"seconds": seconds}))
+            done += 1
+            if done % 25 == 0:
+                print(result(), file=sys.stderr, flush=True)
+    print(result())
 
 
 if __name__ == "__main__":

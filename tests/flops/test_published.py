@@ -95,6 +95,7 @@ def test_the_reasons_explain_the_published_totals() -> None:
     steps = step_by_convention(512, 4)
     # Three public solutions of the exercise: 2.42e12, 6.76e12 and 6.77e12 for this step.
     assert steps["coursework"] == pytest.approx(6.77e12, rel=5e-3)
+    assert steps["3 x exact forward, multi-head"] == pytest.approx(6.77e12, rel=1e-3)
     assert steps["exact"] < steps["3 x exact forward"] < steps["coursework"] < steps["mao2025"]
     assert steps["3 x exact forward, no head, multiply-add as 1"] == pytest.approx(
         2.42e12, rel=0.04
