@@ -35,8 +35,8 @@ N_WORKERS = 8
 def work(location: str, name: str, notes: Path, worker: int, seed: int, limit: int) -> None:
     """One worker: take what fits until nothing does; every tenth reservation is given back."""
     rng = random.Random(f"{seed}-{worker}")
-    out = os.open(notes, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     ledger = Ledger(location, limit, "exact", name=name)
+    out = os.open(notes, os.O_CREAT | os.O_WRONLY | os.O_APPEND)  # ready: from now on it may die
     for i in range(200):
         key, asked = f"w{worker}/{i:03d}", rng.randint(limit // 24, limit // 6)
         try:
