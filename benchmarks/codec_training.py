@@ -84,12 +84,12 @@ def main() -> None:
     parser.add_argument("--flops", default="1e13")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="*", choices=list(CODECS), default=list(CODECS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = {}
     for name, options in CODECS.items():
-        if args.only in name:
+        if name in args.only:
             rows[name] = measure(options, args.data, parse_flops(args.flops), args.samples)
             print(f"{name:32s} {rows[name]}", flush=True)
     print(json.dumps({"benchmark": "codec_training", "flops": args.flops, "rows": rows}))
