@@ -157,6 +157,16 @@ def test_series_too_short_are_named(home: Path) -> None:
         run_study(_recipe(home, context=38), home / "long")
 
 
+@pytest.mark.parametrize(
+    ("total", "split"),
+    [(1000, (800, 100)), (900, (800, 100)), (50, (40, 5)), (3, (2, 1)), (5000, (4000, 500))],
+)
+def test_the_default_split_keeps_the_published_places(total: int, split: tuple[int, int]) -> None:
+    from loracast.studies._data import _default_split
+
+    assert _default_split(total) == split
+
+
 def test_shipped_recipes_are_valid_and_unknown_ones_are_listed() -> None:
     assert load_recipe().model == "embedded"
     with pytest.raises(ConfigError, match="study"):
