@@ -61,3 +61,11 @@ def test_impossible_levels_are_refused(level: float) -> None:
 def test_levels_come_sorted_and_once() -> None:
     assert check_levels([95, 80, 80]) == [80.0, 95.0]
     assert check_quantiles([0.9, 0.1]) == [0.1, 0.9]
+
+
+def test_the_whole_of_float64_does_not_overflow() -> None:
+    """numpy's own answer here is -inf: the difference of the two middle values is not finite."""
+    samples = np.array([-1.7e308, -1.7e308, 1.5e308, 1.7e308]).reshape(1, 4, 1, 1)
+    low, middle, high = sample_quantiles(samples, [0.0, 0.5, 1.0]).ravel()
+    assert (low, high) == (-1.7e308, 1.7e308)
+    assert middle == pytest.approx(-0.1e308)

@@ -237,6 +237,8 @@ def _affordable(
     update: dict[str, Any] = {"steps": steps}
     if "eval_every" not in overrides:
         update["eval_every"] = math.ceil(steps / times)
+    if "checkpoint_every" not in overrides:
+        update["checkpoint_every"] = min(wanted.checkpoint_every, math.ceil(steps / VALIDATIONS))
     if "warmup_steps" not in overrides:
         update["warmup_steps"] = min(wanted.warmup_steps, steps // 5)
     if "log_every" not in overrides:
