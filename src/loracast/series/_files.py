@@ -26,6 +26,8 @@ __all__ = ["read_panel", "sha256_of_file", "write_hdf5", "write_panel"]
 CSV_SUFFIXES = (".csv",)
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF5_SUFFIXES = (".h5", ".hdf5")
+# What `meta` says of where a panel was read from; not stored again.
+SOURCE_FACTS = ("path", "sha256", "backend", "notes", "per_series")
 SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + HDF5_SUFFIXES
 
 
@@ -214,14 +216,24 @@ def _read_meta(file: h5py.File) -> dict[str, object]:
         found = json.loads(text) if isinstance(text, str) else {}
     except json.JSONDecodeError:
         found = {}
-    return cast(dict[str, object], found if isinstance(found, dict) else {})
+    meta: dict[str, object] = found if isinstance(found, dict) else {}
+    group = file.get("per_series")
+    if isinstance(group, h5py.Group):
+        columns = {
+            key: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]).tolist()
+            for key, node in group.items()
+        }
+        n_series = len(file["trajectories"]) if "trajectories" in file else 0
+        if all(isinstance(c, list) and len(c) == n_series for c in columns.values()):
+            meta["per_series"] = columns
+    return meta
 
 
 def write_hdf5(panel: Panel, path: str | Path) -> Path:
     """Write series of one length and common times as HDF5, atomically.
 
-    The layout is that of `read_panel`; `meta` (regimes, parameters, ...) goes along as JSON,
-    without the path and hash of the file it was read from.
+    The layout is that of `read_panel`; `meta` goes along (`per_series` as datasets, the rest as
+    JSON), without the path and hash of the file it was read from.
 
     Args:
         panel: N series of equal length.
@@ -240,7 +252,8 @@ def write_hdf5(panel: Panel, path: str | Path) -> Path:
         raise DataError("got series with different times; HDF5 holds one: write .parquet or .csv")
     if time.dtype.kind not in "fiu":
         raise DataError("got dates as times; HDF5 holds numbers: write .parquet or .csv")
-    meta = {k: v for k, v in panel.meta.items() if k not in ("path", "sha256", "backend", "notes")}
+    per_series = cast(dict[str, list[object]], panel.meta.get("per_series", {}))
+    meta = {k: v for k, v in panel.meta.items() if k not in SOURCE_FACTS}
     ids = np.array(panel.ids)
     if ids.dtype.kind not in "fiu":
         ids = np.array([str(i) for i in panel.ids], dtype=h5py.string_dtype())
@@ -252,6 +265,11 @@ def write_hdf5(panel: Panel, path: str | Path) -> Path:
             node.attrs["channels"] = list(panel.channels)
             file.create_dataset("time", data=time, track_times=False)
             file.create_dataset("system_id", data=ids, track_times=False)
+            for key, entries in per_series.items():
+                column = np.asarray(entries)
+                if column.dtype.kind not in "fiub":
+                    column = np.array([str(e) for e in entries], dtype=h5py.string_dtype())
+                file.create_dataset(f"per_series/{key}", data=column, track_times=False)
             if meta:
                 file.attrs["loracast_meta"] = json.dumps(meta, default=_plain)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Panel:
         channels: C column names.
         id_col: name the id column had, and gets again on the way out.
         time_col: name the time column had, and gets again on the way out.
-        meta: free facts of the source (path, sha256, parameters), never read by models.
+        meta: free facts of the source (path, sha256, seed), never read by models. Facts with one
+            entry per series (regime, parameters) sit under "per_series", name -> N entries.
 
     Raises:
         DataError: shapes or lengths that do not agree, a repeated id, an infinite value, or
@@ -126,6 +128,10 @@ class Panel:
 
     def select(self, rows: Sequence[int] | np.ndarray) -> Panel:
         """The series at the given positions, in that order."""
+        meta = dict(self.meta)
+        if "per_series" in meta:
+            facts = cast(dict[str, Sequence[object]], meta["per_series"])
+            meta["per_series"] = {key: [fact[i] for i in rows] for key, fact in facts.items()}
         return Panel(
             ids=tuple(self.ids[i] for i in rows),
             values=tuple(self.values[i] for i in rows),
@@ -133,7 +139,7 @@ class Panel:
             channels=self.channels,
             id_col=self.id_col,
             time_col=self.time_col,
-            meta=self.meta,
+            meta=meta,
         )
 
     def steps(self, start: int | None, stop: int | None) -> Panel:
