@@ -184,7 +184,12 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
         series_mae={m: tuple(np.nanmean(e, axis=(1, 2)).tolist()) for m, e in errors.items()},
         ledger=tuple(
-            LedgerEntry(time=e.updated, stage=e.stage, kind=e.kind, flops=e.settled_flops)
+            LedgerEntry(
+                time=e.updated,
+                stage=e.stage.split(".")[0],
+                kind=e.kind,
+                flops=e.settled_flops,
+            )
             for e in run.ledger.entries()
             if e.settled_flops is not None
         ),
