@@ -52,6 +52,7 @@ def test_an_adapter_is_inspected_merged_and_used(
     args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 2]
     adapted = run(*args, "--adapter", fitted)
     assert adapted.code == 0
+    assert run(*args, "--adapter", fitted, "--seed", 1).out != adapted.out
     merged = tmp_path / "merged"
     assert run("adapters", "merge", fitted, "--out", merged, "--json").code == 0
     assert run(*args, "--model", merged).out == adapted.out
@@ -78,6 +79,7 @@ def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
     assert "adapted" in fewer.out
     assert "zero_shot" not in fewer.out
     assert "Lowest MAE" in fewer.out
+    assert "…" not in fewer.out
 
 
 def test_without_an_adapter_the_base_stands_alone(run: Any, base: str, data: Path) -> None:
@@ -123,6 +125,17 @@ def test_the_sentence_names_winners_and_losses() -> None:
     )
     assert conclusion({"naive": row(0.1, 0.5)}) == "Lowest MAE: naive (h5, h9)."
     assert conclusion({"naive": row(None, None)}) == "No method could be scored."
+
+
+def test_the_table_of_the_published_horizons_fits_eighty_columns() -> None:
+    from rich.console import Console
+
+    cells = {"mae": 0.003214, "crps": 0.001234}
+    widest = {f"h{h}": cells for h in (5, 20, 30)} | {"flops": 3.7e15, "seconds": 154.2, "note": ""}
+    table = table_of({"quadratic_growth": widest}, "t")
+    text = "".join(piece.text for piece in Console(width=80).render(table))
+    assert "0.00321" in text
+    assert "…" not in text
 
 
 def test_the_best_of_a_column_is_bold() -> None:

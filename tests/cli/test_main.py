@@ -45,7 +45,10 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert json.loads(found.stdout.splitlines()[-1]) == []
-    for command in ("study", "forecast", "fit", "backtest", "pretrain", "adapters"):
+    for command in (
+        "study", "plan", "forecast", "fit", "backtest", "flops", "ledger", "data", "pretrain",
+        "adapters",
+    ):  # fmt: skip
         assert command in found.stdout
     # Measured 0.25 s of CPU time; the bound leaves room for slow machines.
     assert seconds < 2.0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["backtest"]
 
 DEFAULT_CONTEXT, DEFAULT_HORIZON = 70, 30  # of the published studies
+FILE_WIDTH = 120  # characters a line where no terminal says how many it has
 
 
 def backtest(
@@ -111,6 +112,8 @@ def backtest(
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=FILE_WIDTH)
     console.print(table_of(rows, f"{len(panel)} series, context {context}"))
     for name, row in rows.items():
         if row["note"]:
@@ -130,7 +133,7 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
     horizons = _horizons(rows)
     last = horizons[-1]
     columns = [(f"MAE {key}", key, "mae") for key in horizons]
-    columns += [(f"CRPS {last}", last, "crps"), (f"MASE {last}", last, "mase")]
+    columns += [(f"CRPS {last}", last, "crps")]
     table = Table(title=title, title_justify="left")
     table.add_column("method", no_wrap=True)
     for head, _, _ in columns:
@@ -145,7 +148,7 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
         cells = [name]
         for head, key, metric in columns:
             value = row[key][metric]
-            text = "-" if value is None else f"{value:.4g}"
+            text = "-" if value is None else f"{value:.3g}"
             cells.append(
                 f"[bold]{text}[/bold]" if value is not None and value == best[head] else text
             )

@@ -5,8 +5,6 @@ Knows no command's work. Light on purpose: what needs torch is imported inside t
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 import warnings
@@ -16,7 +14,18 @@ from typing import Annotated, Any
 import typer
 
 from loracast import __version__
-from loracast.cli import _adapters, _backtest, _fit, _forecast, _pretrain, _study
+from loracast.cli import (
+    _adapters,
+    _backtest,
+    _data,
+    _fit,
+    _flops,
+    _forecast,
+    _ledger,
+    _plan,
+    _pretrain,
+    _study,
+)
 from loracast.errors import LoracastError
 
 __all__ = ["app", "main"]
@@ -53,18 +62,15 @@ def _root(
 
 
 app.add_typer(_study.app, name="study")
+app.command("plan")(_plan.plan)
 app.command("forecast")(_forecast.forecast)
 app.command("fit")(_fit.fit)
 app.command("backtest")(_backtest.backtest)
-app.add_typer(_adapters.app, name="adapters")
+app.command("flops")(_flops.flops)
 app.command("pretrain")(_pretrain.pretrain)
-for _name in ("plan", "flops", "ledger", "data"):
-    if importlib.util.find_spec(f"loracast.cli._{_name}") is not None:
-        _module = importlib.import_module(f"loracast.cli._{_name}")
-        if hasattr(_module, "app"):
-            app.add_typer(_module.app, name=_name)
-        else:
-            app.command(_name)(getattr(_module, _name))
+app.add_typer(_ledger.app, name="ledger")
+app.add_typer(_adapters.app, name="adapters")
+app.add_typer(_data.app, name="data")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
