@@ -55,7 +55,7 @@ class ConfigError(LoracastError):
     """A recipe or an option says something impossible."""
 
 
-class BudgetExceeded(LoracastError):
+class BudgetExceeded(LoracastError):  # noqa: N818 - the public name since the design
     """The work does not fit into what is left of the FLOPs budget."""
 
 
