@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell scripts/find-python)
 SETUP_INPUTS := pyproject.toml constraints.txt scripts/setup
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 help:
 	@sed -n 's/^#   /  /p' Makefile

@@ -6,6 +6,9 @@ parameter of ours beside the adapter, because PEFT would drop or over-train it.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -82,6 +85,14 @@ class AdapterConfig(BaseModel):
         return LoraSpec(rank=self.rank, targets=self.modules(model), head_bias=self.head_bias)
 
 
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Peft 0.21 asks transformers 5.23 by an old name, which warns; nothing a user can act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
+
+
 def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
     """The model with fresh adapter weights (B = 0, so it still computes the base's function).
 
@@ -101,7 +112,7 @@ def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
     head = model.get_output_embeddings()
     if config.head_bias and head.bias is None:
         head.bias = nn.Parameter(torch.zeros(head.weight.shape[0], device=head.weight.device))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_peft():
         torch.manual_seed(seed)
         adapted = get_peft_model(
             model,

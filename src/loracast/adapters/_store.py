@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from loracast.adapters._lora import AdapterConfig, head_bias
+from loracast.adapters._lora import AdapterConfig, head_bias, quiet_peft
 from loracast.backbone import Backbone, load_backbone
 from loracast.errors import AdapterError, StorageError
 
@@ -181,7 +181,8 @@ def load_adapter(
             if (folder / _BIAS).is_file():
                 bias = load_file(folder / _BIAS)["bias"]
                 base.model.get_output_embeddings().bias = torch.nn.Parameter(bias)
-            base.model = PeftModel.from_pretrained(base.model, folder, is_trainable=False)
+            with quiet_peft():
+                base.model = PeftModel.from_pretrained(base.model, folder, is_trainable=False)
     except (SafetensorError, RuntimeError, KeyError, ValueError, json.JSONDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise AdapterError(f"the adapter in {folder} could not be read: {reason}") from error

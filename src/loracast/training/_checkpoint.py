@@ -80,7 +80,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"checkpoint at step {checkpoint.step} could not be written to {folder} ({error}); "
-            "free some space and run again with --resume: earlier checkpoints are whole"
+            "free some space and run the same command again: earlier checkpoints are whole"
         ) from error
     finally:
         if work is not None:
