@@ -14,7 +14,8 @@ from __future__ import annotations
 from loracast.flops._architecture import Architecture
 from loracast.flops._convention import Convention, get_convention
 from loracast.flops._cost import CostTable
-from loracast.flops._ledger import Charge, Ledger, LedgerEntry
+from loracast.flops._entries import Charge, LedgerEntry
+from loracast.flops._ledger import Ledger
 from loracast.flops._lora import LoraSpec
 from loracast.flops._planner import Plan, PlannedStage
 from loracast.flops._units import format_flops, parse_flops
