@@ -1,0 +1,376 @@
+"""What the model writes: one line of JSON, few tokens, keys in a fixed order.
+
+    {"trend":"increasing","noise":"low","max":["end",0.930],"min":["beginning",0.031],
+     "seasonality":12,"change_points":[0.48],"segments":["increasing","flat"],"outliers":[0.125]}
+
+A place is written as a share of the length T and means the index floor(share * T), so every share
+below 1 lies inside the series and nothing has to be cut or searched for: the index of an extremum
+is the one the model wrote, never the argmax of its neighbourhood. Extrema and outliers have three
+digits (exact up to 1,000 points), change points two. The region of an extremum stands before its
+place and the grammar allows only places inside it. The period is in whole steps, null for none.
+Change points ascend; segments are the trend labels of the stretches between them.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from loracast.errors import AnnotationError
+from loracast.series import region_of
+from loracast.series._facts import (
+    EXTREMUM_REGIONS,
+    NOISE_LEVELS,
+    TREND_LABELS,
+    Extremum,
+    SeriesFacts,
+    TrendSegment,
+)
+from loracast.tasks.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
+
+__all__ = [
+    "LABEL_FIELDS",
+    "MAX_POINTS",
+    "SERIES_FIELDS",
+    "answer_text",
+    "parse_answer",
+    "place_codes",
+    "with_values",
+]
+
+LABEL_FIELDS = ("trend", "noise", "max", "min")
+SERIES_FIELDS = ANNOTATION_FIELDS[:-1]  # of one channel; two have a correlation as well
+MAX_POINTS = 3  # change points, and outliers, that an answer can hold: the first ones
+DIGITS = {"max": 3, "min": 3, "outliers": 3, "change_points": 2}
+
+
+@lru_cache(maxsize=256)
+def place_codes(length: int, digits: int, first: int = 0) -> tuple[int, ...]:
+    """The whole numbers k in ascending order for which k / 10^digits is a place's canonical share.
+
+    floor(k * T / 10^digits) is a different index, `first` or later, for each; up to 10^digits
+    points every index has one.
+    """
+    base = 10**digits
+    codes: dict[int, int] = {}
+    for code in range(base):
+        codes.setdefault(code * length // base, code)
+    return tuple(code for index, code in codes.items() if index >= first)
+
+
+def _code(index: int, length: int, digits: int, region: str | None = None, first: int = 0) -> int:
+    """The code whose index is nearest to `index`, and in the same region."""
+    base = 10**digits
+    codes = [
+        c
+        for c in place_codes(length, digits, first)
+        if region is None or region_of(c * length // base, length) == region
+    ]
+    right = bisect_right(codes, index, key=lambda c: c * length // base)
+    near = codes[max(right - 1, 0) : right + 1]
+    return min(near, key=lambda c: abs(c * length // base - index))
+
+
+def answer_text(
+    facts: SeriesFacts, fields: Sequence[str] | None = None, *, places: bool = True
+) -> str:
+    """The canonical answer that says what the facts say.
+
+    Args:
+        facts: of a series of T >= 1 points.
+        fields: which fields to write, in any order; None writes all that the facts know
+            (`correlation` and `segments` only where given).
+        places: also where in its region an extremum lies.
+
+    Raises:
+        AnnotationError: a field the facts say nothing about, a place outside the series, a label
+            outside its vocabulary, a region its place contradicts, a period over T.
+    """
+    if facts.length < 1:
+        raise AnnotationError(f"got a series of {facts.length} points; expected at least 1")
+    written = {name: _value(facts, name, places) for name in _chosen(facts, fields)}
+    return "{" + ",".join(f'"{name}":{text}' for name, text in written.items()) + "}"
+
+
+def _chosen(facts: SeriesFacts, fields: Sequence[str] | None) -> list[str]:
+    if fields is None:
+        kinds = {e.kind for e in facts.extrema}
+        missing = {"max", "min"} - kinds
+        missing |= {n for n in ("trend", "noise", "correlation") if getattr(facts, n) is None}
+        if not facts.segments:
+            missing.add("segments")
+        return [name for name in ANNOTATION_FIELDS if name not in missing]
+    return check_fields(fields)
+
+
+def check_fields(fields: Sequence[str]) -> list[str]:
+    """The fields in canonical order.
+
+    Raises:
+        AnnotationError: an unknown name, none at all, or segments without change points.
+    """
+    unknown = [name for name in fields if name not in ANNOTATION_FIELDS]
+    if unknown or not fields:
+        raise AnnotationError(
+            f"got the fields {unknown or list(fields)}; expected some of {list(ANNOTATION_FIELDS)}"
+        )
+    if "segments" in fields and "change_points" not in fields:
+        raise AnnotationError("got the field segments without change_points; ask for both")
+    return [name for name in ANNOTATION_FIELDS if name in fields]
+
+
+def _value(facts: SeriesFacts, name: str, places: bool) -> str:
+    if name == "trend":
+        return _label(facts.trend, TREND_LABELS, name)
+    if name == "noise":
+        return _label(facts.noise, NOISE_LEVELS, name)
+    if name in ("max", "min"):
+        return _extremum_text(facts, name, places)
+    if name == "seasonality":
+        return _period_text(facts)
+    if name == "correlation":
+        if facts.correlation is None or not abs(facts.correlation) <= 1:
+            raise AnnotationError(f"got correlation {facts.correlation}; expected -1 to 1")
+        return f"{facts.correlation + 0.0:.2f}".replace("-0.00", "0.00")
+    if name == "segments":
+        return json.dumps(_segment_labels(facts), separators=(",", ":"))
+    digits = DIGITS[name]
+    first = int(name == "change_points")
+    indices = facts.change_points if name == "change_points" else facts.outliers
+    return f"[{','.join(_shares(indices, facts.length, digits, first))}]"
+
+
+def _shares(indices: Sequence[int], length: int, digits: int, first: int = 0) -> list[str]:
+    for index in indices:
+        _inside(index, length, first)
+    codes = {_code(i, length, digits, first=first) for i in sorted(indices)[:MAX_POINTS]}
+    return [_share(code, digits) for code in sorted(codes)]
+
+
+def _share(code: int, digits: int) -> str:
+    return f"0.{code:0{digits}d}"
+
+
+def _inside(index: int, length: int, first: int = 0) -> None:
+    if not first <= index < length:
+        raise AnnotationError(
+            f"got index {index} in a series of {length} points; expected {first} to {length - 1}"
+        )
+
+
+def _label(label: Any, known: Sequence[str], name: str) -> str:
+    if label not in known:
+        raise AnnotationError(f"{name}: got {label!r:.60}; expected one of {', '.join(known)}")
+    return f'"{label}"'
+
+
+def _extremum_text(facts: SeriesFacts, kind: str, places: bool) -> str:
+    found = [e for e in facts.extrema if e.kind == kind]
+    if len(found) != 1:
+        raise AnnotationError(f"got {len(found)} extrema of kind {kind!r}; expected 1")
+    region = _label(found[0].region, EXTREMUM_REGIONS, kind)
+    if not places:
+        return f"[{region}]"
+    index = found[0].index
+    if index == UNKNOWN_INDEX:
+        raise AnnotationError(f"{kind}: got a region without a place; write it with places=False")
+    _inside(index, facts.length)
+    if region_of(index, facts.length) != found[0].region:
+        raise AnnotationError(
+            f"{kind}: got index {index} of {facts.length} called {region}; that index lies in the "
+            f"{region_of(index, facts.length)}"
+        )
+    return f"[{region},{_share(_code(index, facts.length, 3, found[0].region), 3)}]"
+
+
+def _period_text(facts: SeriesFacts) -> str:
+    if facts.period is None:
+        return "null"
+    steps = round(facts.period)
+    if not 2 <= steps <= facts.length:
+        raise AnnotationError(
+            f"got a period of {facts.period} steps in a series of {facts.length}; expected 2 to "
+            f"{facts.length}, or None"
+        )
+    return str(steps)
+
+
+def _bounds(facts: SeriesFacts) -> list[tuple[int, int]]:
+    """The stretches [start, end) between the change points as an answer writes them."""
+    base = 10 ** DIGITS["change_points"]
+    shares = _shares(facts.change_points, facts.length, DIGITS["change_points"], 1)
+    cuts = [0, *(int(Decimal(s) * base) * facts.length // base for s in shares), facts.length]
+    return list(pairwise(cuts))
+
+
+def _segment_labels(facts: SeriesFacts) -> list[str]:
+    """The label of each stretch: that of the segment which covers most of it."""
+    if not facts.segments:
+        raise AnnotationError("got no trend segments to write; leave the field segments out")
+    out = []
+    for start, end in _bounds(facts):
+        cover = dict.fromkeys(TREND_LABELS, 0)
+        for s in facts.segments:
+            _label(s.label, TREND_LABELS, "segments")
+            cover[s.label] += max(0, min(end, s.end + 1) - max(start, s.start))
+        out.append(max(cover, key=lambda label: cover[label]))
+    return out
+
+
+def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
+    """The facts that an answer states; spaces and the order of keys are free.
+
+    Args:
+        text: the model's answer.
+        length: T of the described series, at least 1.
+        values: (T,) its numbers; given, the extrema carry the value at their index (else NaN).
+
+    Returns:
+        Facts with slopes NaN, and with `UNKNOWN_INDEX` where only a region was written.
+
+    Raises:
+        AnnotationError: anything that is not a legal answer: no JSON, a key twice, missing or
+            unknown, a label outside its vocabulary, a place outside the series or its region.
+    """
+    if length < 1:
+        raise AnnotationError(f"got a series of {length} points; expected at least 1")
+    try:
+        data = json.loads(text, parse_float=Decimal, object_pairs_hook=_no_repeats)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise AnnotationError(f"got no JSON in the answer {text!r:.80} ({error})") from error
+    if not isinstance(data, dict):
+        raise AnnotationError(f"got the answer {text!r:.80}; expected a JSON object")
+    check_fields(list(data))
+    changes = _indices(data, "change_points", length)
+    facts = SeriesFacts(
+        length=length,
+        trend=_read_label(data, "trend", TREND_LABELS),
+        noise=_read_label(data, "noise", NOISE_LEVELS),
+        extrema=tuple(_read_extremum(data[k], k, length) for k in ("max", "min") if k in data),
+        period=_read_period(data.get("seasonality"), length),
+        change_points=changes,
+        segments=_read_segments(data, changes, length),
+        outliers=_indices(data, "outliers", length),
+        correlation=_read_correlation(data),
+    )
+    return facts if values is None else with_values(facts, values)
+
+
+def with_values(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
+    """The facts with each extremum's value read from the series at its index.
+
+    Args:
+        facts: of a series of T points.
+        values: (T,) its numbers; a missing one gives NaN.
+
+    Raises:
+        AnnotationError: another number of values.
+    """
+    if np.shape(values) != (facts.length,):
+        raise AnnotationError(f"got values of shape {np.shape(values)}; expected ({facts.length},)")
+    extrema = tuple(
+        e if e.index == UNKNOWN_INDEX else replace(e, value=float(values[e.index]))
+        for e in facts.extrema
+    )
+    return replace(facts, extrema=extrema)
+
+
+def _no_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise AnnotationError(f"got the key {key!r} twice in an answer")
+        out[key] = value
+    return out
+
+
+def _read_label(data: dict[str, Any], name: str, known: Sequence[str]) -> str | None:
+    if name not in data:
+        return None
+    _label(data[name], known, name)
+    return str(data[name])
+
+
+def _read_place(value: Any, length: int, name: str) -> int:
+    number = Decimal(value) if type(value) is int else value
+    if not isinstance(number, Decimal) or not 0 <= number < 1:
+        raise AnnotationError(
+            f"{name}: got {str(value)[:60]!r} for a place; expected a share of the length from 0 "
+            "to below 1"
+        )
+    return int(number * length)
+
+
+def _read_extremum(value: Any, kind: str, length: int) -> Extremum:
+    if not isinstance(value, list) or len(value) not in (1, 2):
+        raise AnnotationError(f'{kind}: got {value!r:.60}; expected ["region", share]')
+    region = str(_read_label({kind: value[0]}, kind, EXTREMUM_REGIONS))
+    if len(value) == 1:
+        return Extremum(kind, UNKNOWN_INDEX, float("nan"), region)
+    index = _read_place(value[1], length, kind)
+    if region_of(index, length) != region:
+        raise AnnotationError(
+            f"{kind}: got {region!r} and the share {value[1]}, which is index {index} of {length} "
+            f"and lies in the {region_of(index, length)}"
+        )
+    return Extremum(kind, index, float("nan"), region)
+
+
+def _read_period(value: Any, length: int) -> float | None:
+    if value is None:
+        return None
+    if type(value) is not int or not 2 <= value <= length:
+        raise AnnotationError(
+            f"seasonality: got {str(value)[:60]!r}; expected null or a period of 2 to {length} "
+            "whole steps"
+        )
+    return float(value)
+
+
+def _indices(data: dict[str, Any], name: str, length: int) -> tuple[int, ...]:
+    value = data.get(name, [])
+    if not isinstance(value, list) or len(value) > MAX_POINTS:
+        raise AnnotationError(f"{name}: got {value!r:.60}; expected at most {MAX_POINTS} places")
+    indices = [_read_place(v, length, name) for v in value]
+    if name == "change_points":
+        if any(b <= a for a, b in pairwise([0, *indices])):
+            raise AnnotationError(f"{name}: got {indices}; expected ascending indices from 1 on")
+        return tuple(indices)
+    return tuple(sorted(set(indices)))
+
+
+def _read_segments(
+    data: dict[str, Any], changes: Sequence[int], length: int
+) -> tuple[TrendSegment, ...]:
+    if "segments" not in data:
+        return ()
+    labels = data["segments"]
+    if not isinstance(labels, list) or len(labels) != len(changes) + 1:
+        raise AnnotationError(
+            f"segments: got {labels!r:.60}; expected {len(changes) + 1} labels, one more than "
+            "change points"
+        )
+    for label in labels:
+        _label(label, TREND_LABELS, "segments")
+    cuts = [0, *changes, length]
+    return tuple(
+        TrendSegment(start, end - 1, label, float("nan"))
+        for (start, end), label in zip(pairwise(cuts), labels, strict=True)
+    )
+
+
+def _read_correlation(data: dict[str, Any]) -> float | None:
+    if "correlation" not in data:
+        return None
+    value = data["correlation"]
+    if type(value) not in (int, Decimal) or not abs(value) <= 1:
+        raise AnnotationError(f"correlation: got {str(value)[:60]!r}; expected -1 to 1")
+    return float(value)
