@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from loracast.backbone import values_of
 from loracast.errors import AdapterError
 from loracast.flops import LoraSpec
 
@@ -64,7 +65,9 @@ class AdapterConfig(BaseModel):
             {
                 name.rsplit(".", 1)[-1]
                 for name, module in model.named_modules()
-                if isinstance(module, nn.Linear) and module is not head
+                if isinstance(module, nn.Linear)
+                and module is not head
+                and not name.startswith("value_interface.")
             }
         )
         if self.targets == "all":
@@ -82,7 +85,12 @@ class AdapterConfig(BaseModel):
         """What the adapter costs, for the FLOPs formulas; None for full training."""
         if self.method == "full":
             return None
-        return LoraSpec(rank=self.rank, targets=self.modules(model), head_bias=self.head_bias)
+        return LoraSpec(
+            rank=self.rank,
+            targets=self.modules(model),
+            head_bias=self.head_bias,
+            inputs_trained=values_of(model) is not None,
+        )
 
 
 @contextmanager
@@ -128,6 +136,9 @@ def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
         )
     if config.head_bias:
         head.bias.requires_grad_(True)
+    interface = values_of(model)
+    if interface is not None:  # numbers in and out are learned with the adapter, in full
+        interface.requires_grad_(True)
     return adapted
 
 
@@ -139,5 +150,5 @@ def head_bias(model: Any) -> torch.Tensor | None:
 
 
 def lora_parameters(model: Any) -> dict[str, torch.Tensor]:
-    """Every trainable parameter by name: A and B matrices, and the head bias if trained."""
+    """Every trainable parameter by name: A and B, head bias and value interface if trained."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}

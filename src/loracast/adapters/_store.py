@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from loracast.adapters._lora import AdapterConfig, head_bias, quiet_peft
-from loracast.backbone import Backbone, load_backbone
+from loracast.backbone import Backbone, ValueShape, attach_values, load_backbone, load_values, save_values, values_of
 from loracast.errors import AdapterError, StorageError
 
 __all__ = ["MANIFEST", "AdapterManifest", "load_adapter", "read_manifest", "save_adapter"]
@@ -41,6 +41,7 @@ class AdapterManifest(BaseModel):
         context_steps: the context it was trained for.
         n_channels: channels it was trained on.
         random_start: seed of a random base, None for a pretrained one.
+        values: size of the value interface, None where numbers are text.
         training: free facts (data hash, FLOPs, seed), for people.
     """
 
@@ -55,6 +56,7 @@ class AdapterManifest(BaseModel):
     context_steps: int
     n_channels: int
     random_start: int | None = None
+    values: ValueShape | None = None
     training: dict[str, Any] = {}
 
 
@@ -91,6 +93,9 @@ def save_adapter(
             else:
                 model.save_pretrained(work, save_embedding_layers=False)
                 (work / "README.md").unlink(missing_ok=True)
+                interface = values_of(model)
+                if interface is not None:
+                    save_values(interface, work)
                 bias = head_bias(model)
                 if bias is not None:
                     save_file({"bias": bias.detach().contiguous()}, work / _BIAS)
@@ -170,6 +175,12 @@ def load_adapter(
             f"the base given keeps {len(base.vocabulary.kept)} others; load a fresh base"
         )
     try:
+        if manifest.values is None:
+            base.use_values(False)
+        elif manifest.adapter.method == "full":
+            attach_values(base.model, manifest.values)
+        elif load_values(base.model, folder) is None:
+            raise AdapterError(f"{folder} holds no values.safetensors; the adapter is incomplete")
         if manifest.adapter.method == "full":
             state = load_file(folder / _WEIGHTS)
             missing, unexpected = base.model.load_state_dict(state, strict=False)

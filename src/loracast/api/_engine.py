@@ -19,9 +19,16 @@ from loracast.adapters import (
     load_adapter,
     save_adapter,
 )
-from loracast.backbone import Backbone, load_backbone, symbol_ids
-from loracast.codec import Codec, make_codec
-from loracast.decoding import TokenAutomaton, Work, plan_work, sample_paths
+from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.codec import Codec, ContinuousCodec, make_codec
+from loracast.decoding import (
+    TokenAutomaton,
+    Work,
+    plan_values,
+    plan_work,
+    sample_paths,
+    sample_values,
+)
 from loracast.errors import ConfigError, DataError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
 from loracast.series import Panel
@@ -32,6 +39,7 @@ __all__ = ["Engine", "FitPlan"]
 
 # Tokens of context shown by default: what the embedded base was pretrained on, less a horizon.
 PROMPT_TOKENS = 440
+PROMPT_STEPS = 224  # where a step is one position
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class Engine:
         """
         made = codec if isinstance(codec, Codec) else make_codec(**codec)
         backbone = load_backbone(model, random_start=random_start)
+        backbone.use_values(isinstance(made, ContinuousCodec), seed=random_start or 0)
         backbone.prune(symbol_ids(backbone.tokenizer, made.alphabet))
         return cls(backbone, made)
 
@@ -149,7 +158,14 @@ class Engine:
 
     def meter(self, ledger: Ledger, stage: str, validation: Sequence[Example] = ()) -> Meter:
         """Prices training of this model for a stage of a ledger."""
-        return Meter(ledger, stage, self.architecture, self.lora, validation)
+        return Meter(
+            ledger,
+            stage,
+            self.architecture,
+            self.lora,
+            validation,
+            values=self.backbone.value_spec,
+        )
 
     def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:
         """Training windows of a panel under a plan."""
@@ -188,12 +204,17 @@ class Engine:
             progress=progress,
         )
 
+    def shown_steps(self, n_channels: int) -> int:
+        """How many steps of the past the model is shown, at most."""
+        if self.task.continuous:
+            return PROMPT_STEPS
+        return max(2, PROMPT_TOKENS // self.task.grammar(n_channels).max_symbols_per_step)
+
     def prompts(self, contexts: Sequence[np.ndarray]) -> list[Prompt]:
         """Encoded contexts, each cut on the left to what the model is meant to read."""
         out = []
         for context in contexts:
-            width = self.task.grammar(context.shape[1]).max_symbols_per_step
-            out.append(self.task.prompt(context[-max(2, PROMPT_TOKENS // width) :]))
+            out.append(self.task.prompt(context[-self.shown_steps(context.shape[1]) :]))
         return out
 
     def _automata(self, prompts: Sequence[Prompt]) -> list[TokenAutomaton]:
@@ -210,22 +231,29 @@ class Engine:
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and decode steps cost."""
         rules = get_convention(convention)
-        total = rules.decode(
-            self.architecture, work.positions, work.cached, work.head_positions, self.lora
-        ).total
+        values = self.backbone.value_spec
+        to_text = work.head_positions if values is None else 0
+        table = rules.decode(self.architecture, work.positions, work.cached, to_text, self.lora)
         for rows, length in work.prefill:
-            total += rules.prefill(self.architecture, rows, length, self.lora).total
-        return float(total)
+            heads = 1 if values is None else 0
+            table = table + rules.forward(self.architecture, rows, length, self.lora, heads)
+        if values is not None:
+            shown = work.prefill_positions + work.positions
+            table = table + values.forward(shown, work.head_positions)
+        return float(table.total)
 
     def forecast_flops(
         self, contexts: Sequence[np.ndarray], horizon: int, samples: int, convention: str = "exact"
     ) -> float:
         """The most a forecast can cost, before it runs."""
         prompts = self.prompts(contexts)
-        work = plan_work(
-            [len(p.ids) for p in prompts], self._automata(prompts), horizon, n_samples=samples
-        )
-        return self.work_flops(work, convention)
+        return self.work_flops(self._plan(prompts, horizon, samples), convention)
+
+    def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
+        lengths = [len(p.ids) for p in prompts]
+        if self.task.continuous:
+            return plan_values(lengths, horizon, n_samples=samples)
+        return plan_work(lengths, self._automata(prompts), horizon, n_samples=samples)
 
     def sample(
         self,
@@ -267,14 +295,23 @@ class Engine:
         if len({c.shape[1] for c in contexts}) != 1:
             raise DataError("got series with different numbers of channels; forecast them apart")
         prompts = self.prompts(contexts)
-        automata = self._automata(prompts)
-        lengths = [len(p.ids) for p in prompts]
 
         def run() -> Any:
+            if self.task.continuous:
+                return sample_values(
+                    self.backbone.model,
+                    prompts,
+                    horizon,
+                    n_samples=samples,
+                    seed=seed,
+                    keys=keys,
+                    temperature=temperature,
+                    progress=progress,
+                )
             return sample_paths(
                 self.backbone.model,
                 [p.ids for p in prompts],
-                automata,
+                self._automata(prompts),
                 horizon,
                 n_samples=samples,
                 seed=seed,
@@ -286,11 +323,14 @@ class Engine:
         if ledger is None:
             sampled = run()
         else:
-            bound = plan_work(lengths, automata, horizon, n_samples=samples)
-            most = self.work_flops(bound, ledger.convention)
+            most = self.work_flops(self._plan(prompts, horizon, samples), ledger.convention)
             with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
                 sampled = run()
                 charge.flops = min(most, self.work_flops(sampled, ledger.convention))
+        if self.task.continuous:
+            return np.stack(
+                [self.task.values(z, p) for z, p in zip(sampled.paths, prompts, strict=True)]
+            )
         return np.stack(
             [
                 np.stack([self.task.parse(path, prompt) for path in paths])
@@ -310,6 +350,7 @@ class Engine:
         """Save the adapter; see `adapters.save_adapter` for what may be raised."""
         if self.adapter is None:
             raise ModelError("nothing to save: the model has no adapter")
+        interface = values_of(self.backbone.model)
         self.manifest = AdapterManifest(
             model=self.backbone.name,
             base_sha256=self.backbone.base_sha256,
@@ -319,6 +360,7 @@ class Engine:
             context_steps=context_steps,
             n_channels=n_channels,
             random_start=self.backbone.random_start,
+            values=None if interface is None else interface.shape,
             training=training or {},
         )
         save_adapter(self.backbone.model, folder, self.manifest, extra_files)

@@ -55,7 +55,7 @@ def series_keys(ids: Sequence[Hashable]) -> list[str]:
 
 def shown_steps(engine: Engine, n_channels: int) -> int:
     """How many of the last steps of a context the model is shown."""
-    return max(2, PROMPT_TOKENS // engine.task.grammar(n_channels).max_symbols_per_step)
+    return engine.shown_steps(n_channels)
 
 
 def require_known(panel: Panel, last: int | None, purpose: str) -> None:

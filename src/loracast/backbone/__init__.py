@@ -2,19 +2,46 @@
 
 from loracast.backbone._embedded import build_embedded, embedded_config
 from loracast.backbone._load import EMBEDDED_DIR, Backbone, load_backbone, resolve_model
+from loracast.backbone._numbers import NumberBatch, number_batch
 from loracast.backbone._probe import Probe, probe_tokenizer, symbol_ids
+from loracast.backbone._values import (
+    VALUE_CHANNELS,
+    VALUE_STATICS,
+    History,
+    Mixture,
+    ValueInterface,
+    ValueShape,
+    attach_values,
+    load_values,
+    save_values,
+    text_body,
+    values_of,
+)
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 
 __all__ = [
     "EMBEDDED_DIR",
+    "VALUE_CHANNELS",
+    "VALUE_STATICS",
     "Backbone",
+    "History",
+    "Mixture",
+    "NumberBatch",
     "Probe",
+    "ValueInterface",
+    "ValueShape",
     "Vocabulary",
+    "attach_values",
     "build_embedded",
     "embedded_config",
     "load_backbone",
+    "load_values",
+    "number_batch",
     "probe_tokenizer",
     "prune_vocabulary",
     "resolve_model",
+    "save_values",
     "symbol_ids",
+    "text_body",
+    "values_of",
 ]

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
+from loracast.backbone._values import attach_values, load_values, values_of
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 from loracast.errors import ModelError
-from loracast.flops import Architecture
+from loracast.flops import Architecture, ValueSpec
 
 __all__ = ["EMBEDDED_DIR", "Backbone", "load_backbone", "resolve_model"]
 
@@ -60,6 +61,27 @@ class Backbone:
         first = self.tokenizer.encode("1")[:1]
         bos = self.tokenizer.bos_token_id
         return int(bos) if bos is not None and first == [bos] else None
+
+    @property
+    def value_spec(self) -> ValueSpec | None:
+        """What its value interface costs; None without one."""
+        interface = values_of(self.model)
+        if interface is None:
+            return None
+        shape = interface.shape
+        return ValueSpec(shape.inputs, shape.width, shape.hidden, shape.outputs)
+
+    def use_values(self, wanted: bool, seed: int = 0) -> None:
+        """Keep, attach or take away the value interface.
+
+        Args:
+            wanted: whether numbers are shown as numbers.
+            seed: of a fresh one, where the model came without.
+        """
+        if not wanted:
+            self.model.value_interface = None
+        elif values_of(self.model) is None:
+            attach_values(self.model, seed=seed)
 
     def prune(self, keep_full_ids: Iterable[int]) -> None:
         """Keep only these tokens (and the one that starts a document)."""
@@ -192,6 +214,8 @@ def load_backbone(
         raise ModelError(
             f"model {model!r} in {folder} could not be loaded: {type(error).__name__}: {reason}"
         ) from error
+    if random_start is None:
+        load_values(net, folder)
     net.eval().to(device)
     size = int(net.get_input_embeddings().weight.shape[0])
     backbone = Backbone(

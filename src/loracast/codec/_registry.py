@@ -7,17 +7,20 @@ import inspect
 from loracast.codec._annotation import AnnotationCodec
 from loracast.codec._base import Codec
 from loracast.codec._compact import CompactCodec
+from loracast.codec._continuous import ContinuousCodec
 from loracast.codec._decimal import FungCodec, MaoCodec, MillerCodec
 from loracast.codec._llmtime import LLMTimeCodec
 from loracast.errors import CodecError
 
-__all__ = ["PRESETS", "make_codec"]
+__all__ = ["CODECS", "PRESETS", "make_codec"]
 
 _CLASSES: dict[str, type[Codec]] = {
     cls.name: cls
     for cls in (CompactCodec, MaoCodec, FungCodec, MillerCodec, LLMTimeCodec, AnnotationCodec)
 }
-PRESETS: tuple[str, ...] = tuple(_CLASSES)  # the default first
+PRESETS: tuple[str, ...] = tuple(_CLASSES)  # digit text, the default first
+_CLASSES[ContinuousCodec.name] = ContinuousCodec
+CODECS: tuple[str, ...] = tuple(_CLASSES)
 
 
 def make_codec(name: str = "compact", **options: object) -> Codec:
@@ -27,7 +30,7 @@ def make_codec(name: str = "compact", **options: object) -> Codec:
         CodecError: an unknown name, an unknown option, or a value an option cannot have.
     """
     if name not in _CLASSES:
-        raise CodecError(f"got codec {name!r}; expected one of {', '.join(PRESETS)}")
+        raise CodecError(f"got codec {name!r}; expected one of {', '.join(CODECS)}")
     known = list(inspect.signature(_CLASSES[name]).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -12,5 +12,15 @@ from __future__ import annotations
 from loracast.decoding._automaton import TokenAutomaton
 from loracast.decoding._plan import Work, plan_work
 from loracast.decoding._sample import Sampled, sample_paths
+from loracast.decoding._values import SampledValues, plan_values, sample_values
 
-__all__ = ["Sampled", "TokenAutomaton", "Work", "plan_work", "sample_paths"]
+__all__ = [
+    "Sampled",
+    "SampledValues",
+    "TokenAutomaton",
+    "Work",
+    "plan_values",
+    "plan_work",
+    "sample_paths",
+    "sample_values",
+]

@@ -30,7 +30,8 @@ class Work:
         prefill: (rows, padded length) of each prefill call; one position a row meets the head.
         positions: token positions fed while decoding, in all.
         cached: keys attended by them as executed, in all (prefix and suffix, padding included).
-        head_positions: positions that met the head while decoding.
+        head_positions: positions that met the head while decoding: the LM head, or where numbers
+            are sampled the distribution head.
     """
 
     prefill: tuple[tuple[int, int], ...]

@@ -19,6 +19,7 @@ from loracast.flops._ledger import Ledger
 from loracast.flops._lora import LoraSpec
 from loracast.flops._planner import Plan, PlannedStage
 from loracast.flops._units import format_flops, parse_flops
+from loracast.flops._values import ValueSpec
 
 __all__ = [
     "Architecture",
@@ -30,6 +31,7 @@ __all__ = [
     "LoraSpec",
     "Plan",
     "PlannedStage",
+    "ValueSpec",
     "format_flops",
     "get_convention",
     "parse_flops",

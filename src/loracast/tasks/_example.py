@@ -1,4 +1,4 @@
-"""The plain form in which a task hands work to training: token ids and labels, nothing else."""
+"""The plain form in which a task hands work to training: token ids, labels, and numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["IGNORED", "Example"]
+__all__ = ["IGNORED", "Example", "Numbers"]
 
 # torch.nn.functional.cross_entropy leaves this label out.
 IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A series shown as numbers inside a sequence of tokens: T positions in one stretch.
+
+    Args:
+        start: the first of them; `ids` there hold a place only.
+        values: (T, C) float32 normalised, NaN where missing.
+        statics: (C, F) float32, what the scaling took away.
+        predicted: whether training asks for the next value at these positions.
+    """
+
+    start: int
+    values: np.ndarray
+    statics: np.ndarray
+    predicted: bool = True
 
 
 @dataclass(frozen=True)
@@ -20,12 +37,12 @@ class Example:
         ids: (L,) int64 token ids of the model.
         labels: (L,) int64; labels[i] is the token to predict AT position i from what stands
             before it (the loop shifts), IGNORED where no loss is wanted.
-        values: (L, C) float32 numbers shown beside the ids, for codecs that have them.
+        numbers: what stands at positions that show numbers instead of tokens, or None.
     """
 
     ids: np.ndarray
     labels: np.ndarray
-    values: np.ndarray | None = None
+    numbers: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

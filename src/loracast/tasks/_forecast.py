@@ -11,20 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loracast.codec import Codec, Grammar, State
+from loracast.codec import Codec, ContinuousCodec, Encoded, Grammar, State
 from loracast.errors import CodecError, DataError
-from loracast.tasks._example import IGNORED, Example
+from loracast.tasks._example import IGNORED, Example, Numbers
 
 __all__ = ["ForecastTask", "Prompt"]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """An encoded context: token ids (L,), and the scaling state needed to read the answer."""
+    """An encoded context: token ids (L,), and the scaling state needed to read the answer.
+
+    `numbers` are the values themselves where the codec shows numbers, else None.
+    """
 
     ids: np.ndarray
     state: State
     n_channels: int
+    numbers: Numbers | None = None
 
 
 class ForecastTask:
@@ -58,9 +62,15 @@ class ForecastTask:
             CodecError: a context the codec cannot scale (for example, nothing but NaN).
         """
         state = self.codec.fit(context)
-        symbols = self.codec.encode(context, state).symbols
-        ids = np.concatenate([self._head, self.token_ids[symbols]])
-        return Prompt(ids=ids, state=state, n_channels=context.shape[1])
+        encoded = self.codec.encode(context, state)
+        ids = np.concatenate([self._head, self.token_ids[encoded.symbols]])
+        return Prompt(ids, state, context.shape[1], self._numbers(encoded))
+
+    def _numbers(self, encoded: Encoded) -> Numbers | None:
+        if encoded.values is None:
+            return None
+        assert isinstance(self.codec, ContinuousCodec)
+        return Numbers(len(self._head), encoded.values, self.codec.statics(encoded.state))
 
     def example(self, window: np.ndarray, context_steps: int) -> Example:
         """A training sequence: a window (T, C), scaled from its first `context_steps` steps.
@@ -78,8 +88,12 @@ class ForecastTask:
                 f"expected 1 to {len(window)}"
             )
         state = self.codec.fit(window[:context_steps])
-        symbols = self.codec.encode(window, state).symbols
+        encoded = self.codec.encode(window, state)
+        symbols = encoded.symbols
         ids = np.concatenate([self._head, self.token_ids[symbols]])
+        numbers = self._numbers(encoded)
+        if numbers is not None:
+            return Example(ids, np.full_like(ids, IGNORED), numbers)
         labels = ids.copy()
         if self.bos is not None:
             labels[0] = IGNORED
@@ -93,6 +107,16 @@ class ForecastTask:
     def grammar(self, n_channels: int) -> Grammar:
         """Which symbols may follow in a forecast of C channels."""
         return self.codec.grammar(n_channels)
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the model is shown numbers, and answers with distributions of numbers."""
+        return isinstance(self.codec, ContinuousCodec)
+
+    def values(self, paths: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units."""
+        assert isinstance(self.codec, ContinuousCodec)
+        return self.codec.decode_values(paths, prompt.state)
 
     def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Sampled model tokens (L,) -> values (H, C) in original units.

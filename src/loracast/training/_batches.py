@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from loracast.backbone import NumberBatch, number_batch
 from loracast.tasks import IGNORED, Example
 
 __all__ = ["Batch", "collate"]
@@ -26,14 +27,14 @@ class Batch:
         labels: (B, L) int64, IGNORED where no loss is wanted.
         attention_mask: (B, L) int64, or None when nothing is padded (the fast, causal-only path).
         position_ids: (B, L) int64 counting from each row's first real token, or None likewise.
-        values: (B, L, C) float32, or None.
+        numbers: beside the ids where a sequence shows numbers, or None.
     """
 
     input_ids: torch.Tensor
     labels: torch.Tensor
     attention_mask: torch.Tensor | None
     position_ids: torch.Tensor | None
-    values: torch.Tensor | None = None
+    numbers: NumberBatch | None = None
 
 
 def collate(examples: Sequence[Example], device: torch.device) -> Batch:
@@ -59,4 +60,19 @@ def collate(examples: Sequence[Example], device: torch.device) -> Batch:
         labels=tensor(labels),
         attention_mask=tensor(mask) if padded else None,
         position_ids=tensor(positions) if padded else None,
+        numbers=number_batch(
+            [
+                None
+                if e.numbers is None
+                else (
+                    length - len(e) + e.numbers.start,
+                    e.numbers.values,
+                    e.numbers.statics,
+                    e.numbers.predicted,
+                )
+                for e in examples
+            ],
+            length,
+            device,
+        ),
     )

@@ -30,7 +30,9 @@ class TrainConfig(BaseModel):
         eval_every: steps between validations, 0 for none but the last.
         checkpoint_every: steps between checkpoints; also the block in which FLOPs are reserved.
         log_every: steps between logged losses and gradient norms.
-        seed: of dropout.
+        value_noise: standard deviation of the noise on numbers shown as numbers, in units of the
+            context's own standard deviation; digits have none.
+        seed: of dropout and noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class TrainConfig(BaseModel):
     eval_every: int = Field(default=100, ge=0)
     checkpoint_every: int = Field(default=100, ge=1)
     log_every: int = Field(default=10, ge=1)
+    value_noise: float = Field(default=0.0, ge=0)
     seed: int = 0
 
 

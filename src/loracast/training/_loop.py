@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 
 from loracast.errors import BudgetExceeded, ModelError, StorageError
-from loracast.tasks import IGNORED, Example
-from loracast.training._batches import Batch, collate
+from loracast.tasks import Example
+from loracast.training._batches import collate
 from loracast.training._checkpoint import (
     Checkpoint,
     latest_checkpoint,
@@ -30,6 +29,7 @@ from loracast.training._checkpoint import (
     write_checkpoint,
 )
 from loracast.training._config import TrainConfig, bf16_pays
+from loracast.training._loss import batch_loss
 from loracast.training._meter import Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
@@ -83,32 +83,14 @@ class TrainResult:
     precision: str = "fp32"
 
 
-def token_loss(model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
-    """Summed cross-entropy over the labelled tokens of a batch, and their number."""
-    logits = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    ).logits
-    labels = batch.labels[:, 1:]
-    loss = F.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-    )
-    return loss, int((labels != IGNORED).sum())
-
-
 def validation_loss(model: Any, examples: Sequence[Example], batch_size: int, bf16: bool) -> float:
-    """Mean cross-entropy per labelled token, nats."""
+    """Mean loss per labelled token and predicted number, nats."""
     device = next(model.parameters()).device
     model.eval()
     total, count = 0.0, 0
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for start in range(0, len(examples), batch_size):
-            loss, tokens = token_loss(model, collate(examples[start : start + batch_size], device))
+            loss, tokens = batch_loss(model, collate(examples[start : start + batch_size], device))
             total, count = total + float(loss), count + tokens
     return total / max(count, 1)
 
@@ -135,7 +117,8 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 
     if config.optimizer == "adamw":
         return [adamw([p for _, p in trained], config.weight_decay)]
-    hidden = [p for n, p in trained if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    outside = ("embed", "lm_head", "value_interface")
+    hidden = [p for n, p in trained if p.ndim == 2 and not any(part in n for part in outside)]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in trained if id(p) not in chosen]
     muon = torch.optim.Muon(
@@ -201,7 +184,9 @@ class _Run:
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * scale
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            total, tokens = token_loss(self.model, collate(examples, self.device))
+            total, tokens = batch_loss(
+                self.model, collate(examples, self.device), config.value_noise
+            )
         loss = total / max(tokens, 1)
         if not torch.isfinite(loss):
             raise ModelError(

@@ -8,13 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from loracast.flops import Architecture, Ledger, LoraSpec, get_convention
-from loracast.tasks import Example
+from loracast.flops import Architecture, CostTable, Ledger, LoraSpec, ValueSpec, get_convention
+from loracast.tasks import IGNORED, Example
 
 __all__ = ["Meter"]
 
 RESERVED = "reserved"  # state of a ledger entry that is not settled yet
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What decides the cost of a batch.
+
+    Args:
+        rows, length: of the padded batch.
+        scored: positions a row that meet the LM head, None for all.
+        embedded, answered: positions that meet the value embedding and the distribution head.
+    """
+
+    rows: int
+    length: int
+    scored: float | None = None
+    embedded: int = 0
+    answered: int = 0
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> _Shape:
+        rows, length = len(examples), max(len(e) for e in examples)
+        if all(e.numbers is None for e in examples):
+            return cls(rows, length)
+        labelled = sum(int((e.labels[1:] != IGNORED).sum()) for e in examples)
+        predicted = any(e.numbers is not None and e.numbers.predicted for e in examples)
+        return cls(
+            rows, length, labelled / rows, rows * length, rows * (length - 1) * int(predicted)
+        )
 
 
 class Meter:
@@ -27,6 +56,7 @@ class Meter:
         lora: the adapter; None for full training.
         validation: examples of one validation.
         validation_batch: rows a validation forward.
+        values: the value interface, where the model has one.
     """
 
     def __init__(
@@ -37,29 +67,41 @@ class Meter:
         lora: LoraSpec | None,
         validation: Sequence[Example] = (),
         validation_batch: int = 16,
+        values: ValueSpec | None = None,
     ) -> None:
         self.ledger, self.stage = ledger, stage
-        self.architecture, self.lora = architecture, lora
+        self.architecture, self.lora, self.values = architecture, lora, values
         self.convention = get_convention(ledger.convention)
         self.validation_batch = validation_batch
         self.validation_flops = sum(
             self._forward(validation[i : i + validation_batch])
             for i in range(0, len(validation), validation_batch)
         )
-        self._prices: dict[tuple[int, int], float] = {}
+        self._prices: dict[_Shape, float] = {}
 
     def _forward(self, rows: Sequence[Example]) -> float:
-        length = max(len(r) for r in rows)
+        shape = _Shape.of(rows)
         table = self.convention.forward(
-            self.architecture, len(rows), length, lora=self.lora, loss=True
+            self.architecture,
+            shape.rows,
+            shape.length,
+            lora=self.lora,
+            head_positions=shape.scored,
+            loss=True,
         )
+        if self.values is not None and shape.embedded:
+            table = table + self.values.forward(shape.embedded, shape.answered)
         return float(table.total)
 
     def step_flops(self, examples: Sequence[Example]) -> float:
         """One training step on these examples, padded as they will be."""
-        shape = (len(examples), max(len(e) for e in examples))
+        shape = _Shape.of(examples)
         if shape not in self._prices:
-            table = self.convention.train_step(self.architecture, *shape, self.lora)
+            table: CostTable = self.convention.train_step(
+                self.architecture, shape.rows, shape.length, self.lora, shape.scored
+            )
+            if self.values is not None and shape.embedded:
+                table = table + self.values.train_step(shape.embedded, shape.answered)
             self._prices[shape] = float(table.total)
         return self._prices[shape]
 

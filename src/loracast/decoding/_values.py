@@ -1,0 +1,254 @@
+"""Sample paths of numbers: prefill each context once, then one decode step a time step.
+
+The counterpart of `sample_paths` for models with a value interface. Knows normalised values, not
+units; nothing is ever cut to a range.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from loracast.backbone import VALUE_CHANNELS, History, number_batch, text_body
+from loracast.backbone import values_of as interface_of
+from loracast.decoding._model import CausalModel
+from loracast.decoding._plan import MAX_ROWS, Work, groups
+from loracast.errors import ConfigError, DataError, ModelError
+
+__all__ = ["SampledValues", "plan_values", "sample_values"]
+
+
+class NumberPrompt(Protocol):
+    """Token ids (L,), of which T stand for numbers from `start` on."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(L,) int64."""
+        ...
+
+    @property
+    def numbers(self) -> Any:
+        """start, values (T, C), statics (C, F)."""
+        ...
+
+
+@dataclass(frozen=True)
+class SampledValues(Work):
+    """Sampled normalised paths, [N] arrays (S, H, C) float64, and the work they took."""
+
+    paths: list[np.ndarray]
+
+
+def _uniforms(seed: int, key: str, sample: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Uniforms of one path. Samples 2j and 2j+1 mirror each other: an antithetic pair.
+
+    Depends on (seed, key, sample, place) alone. Antithetic variates: Hammersley and Morton 1956.
+    """
+    name = f"loracast-values:{int(seed)}:{int(sample) // 2}:{key}".encode()
+    digest = hashlib.blake2b(name, digest_size=16).digest()
+    bits = np.random.Philox(key=np.frombuffer(digest, dtype="<u8").astype(np.uint64))
+    drawn = np.random.Generator(bits).random(shape)
+    if sample % 2:
+        drawn[..., 1] = 1.0 - drawn[..., 1]
+    return drawn
+
+
+def plan_values(
+    lengths: Sequence[int], n_steps: int, *, n_samples: int, max_rows: int = MAX_ROWS
+) -> Work:
+    """What `sample_values` will feed, exactly.
+
+    Args:
+        lengths: N prompt lengths in positions.
+        n_steps: H.
+        n_samples: S.
+        max_rows: as in `sample_values`.
+    """
+    calls: list[tuple[int, int]] = []
+    positions = cached = answered = 0
+    for group in groups(lengths, n_samples, max_rows):
+        members = [lengths[i] for i in group.prompts]
+        longest = max(members)
+        for first, last in group.spans:
+            calls.append((len(members), longest))
+            rows = len(members) * (last - first)
+            positions += rows * (n_steps - 1)
+            cached += rows * sum(longest + t for t in range(1, n_steps))
+            answered += rows * n_steps
+    return Work(tuple(calls), positions, cached, answered)
+
+
+def sample_values(
+    model: Any,
+    prompts: Sequence[NumberPrompt],
+    n_steps: int,
+    *,
+    n_samples: int,
+    seed: int,
+    keys: Sequence[str],
+    temperature: float = 1.0,
+    max_rows: int = MAX_ROWS,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SampledValues:
+    """Continue each prompt by S sampled paths of H steps.
+
+    Samples come in antithetic pairs, so that their median is steady at small S. The draw of a path
+    depends on (seed, key, sample) alone.
+
+    Args:
+        model: a causal LM with a value interface, in evaluation mode.
+        prompts: N encoded contexts that end with a number.
+        n_steps: H.
+        n_samples: S.
+        seed: of the draws.
+        keys: N distinct stable names.
+        temperature: multiplies the scale of every step's distribution, > 0.
+        max_rows: rows (N x S) decoded at once; bounds the memory.
+        dtype: autocast to this type while computing; None computes as the weights are.
+        progress: called with the number of steps just sampled, N x S x H in all.
+
+    Raises:
+        DataError: no prompts, repeated keys, or a prompt that does not end with a number.
+        ConfigError: an option out of range.
+        ModelError: no value interface, training mode, or numbers that are no longer finite.
+    """
+    if not prompts:
+        raise DataError("got no prompts; expected at least one series")
+    if len(set(keys)) != len(prompts):
+        raise DataError(f"got {len(set(keys))} distinct keys for {len(prompts)} prompts")
+    if n_steps < 1 or n_samples < 1 or temperature <= 0 or max_rows < 1:
+        raise ConfigError(
+            f"got n_steps={n_steps}, n_samples={n_samples}, temperature={temperature}, "
+            f"max_rows={max_rows}; expected each above 0"
+        )
+    if interface_of(model) is None:
+        raise ModelError("got a model without a value interface; fit it with codec 'continuous'")
+    lm = CausalModel(model, dtype)
+    lengths = [len(p.ids) for p in prompts]
+    for prompt, key in zip(prompts, keys, strict=True):
+        if prompt.numbers is None or prompt.numbers.start + len(prompt.numbers.values) != len(
+            prompt.ids
+        ):
+            raise DataError(f"series {key!r}: got a prompt that does not end with a number")
+    limit = lm.max_positions
+    if limit is not None and max(lengths) + n_steps > limit:
+        raise DataError(
+            f"got {max(lengths)} positions and {n_steps} steps to forecast; the model has {limit} "
+            "positions: shorten the context or the horizon"
+        )
+    work = plan_values(lengths, n_steps, n_samples=n_samples, max_rows=max_rows)
+    paths: list[np.ndarray] = [np.empty(0)] * len(prompts)
+    with lm.computing():
+        for group in groups(lengths, n_samples, max_rows):
+            members = [prompts[i] for i in group.prompts]
+            found = [
+                _span(lm, members, [keys[i] for i in group.prompts], n_steps, span, seed,
+                      temperature, progress)
+                for span in group.spans
+            ]
+            for place, i in enumerate(group.prompts):
+                channels = prompts[i].numbers.values.shape[1]
+                whole = np.concatenate([f[place] for f in found])[..., :channels]
+                if not np.isfinite(whole).all():
+                    raise ModelError(
+                        f"series {keys[i]!r}: got forecasts that are not finite; the weights or "
+                        "the adapter are broken"
+                    )
+                paths[i] = whole
+    return SampledValues(work.prefill, work.positions, work.cached, work.head_positions, paths)
+
+
+def _span(
+    lm: CausalModel,
+    prompts: Sequence[NumberPrompt],
+    keys: Sequence[str],
+    n_steps: int,
+    span: tuple[int, int],
+    seed: int,
+    temperature: float,
+    progress: Callable[[int], None] | None,
+) -> np.ndarray:
+    """Samples span[0]..span[1] of every prompt: (N, S, H, C) normalised."""
+    interface = interface_of(lm.model)
+    assert interface is not None
+    body, device = text_body(lm.model), lm.device
+    count = span[1] - span[0]
+    length = max(len(p.ids) for p in prompts)
+    pads = [length - len(p.ids) for p in prompts]
+    ids = np.zeros((len(prompts), length), dtype=np.int64)
+    mask = np.zeros((len(prompts), length), dtype=np.int64)
+    for row, (prompt, pad) in enumerate(zip(prompts, pads, strict=True)):
+        ids[row, pad:] = prompt.ids
+        mask[row, pad:] = 1
+    numbers = number_batch(
+        [
+            (pad + p.numbers.start, p.numbers.values, p.numbers.statics, False)
+            for p, pad in zip(prompts, pads, strict=True)
+        ],
+        length,
+        device,
+    )
+    assert numbers is not None
+    history = History.of(numbers.values)
+    shown = interface.embed(history, numbers.observed, numbers.present, numbers.statics)
+    tokens = lm.model.get_input_embeddings()(torch.from_numpy(ids).to(device))
+    padded = any(pads)
+    attention = torch.from_numpy(mask).to(device) if padded else None
+    positions = (torch.from_numpy(mask).to(device).cumsum(1) - 1).clamp(min=0)
+    out = body(
+        inputs_embeds=torch.where(numbers.is_value[..., None], shown.to(tokens.dtype), tokens),
+        attention_mask=attention,
+        position_ids=positions,
+        use_cache=True,
+    )
+    cache = out.past_key_values
+    cache.batch_repeat_interleave(count)
+
+    def each(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.repeat_interleave(count, 0)
+
+    draws = np.stack(
+        [
+            _uniforms(seed, key, sample, (n_steps, VALUE_CHANNELS, 2))
+            for key in keys
+            for sample in range(*span)
+        ]
+    )
+    uniforms = torch.from_numpy(draws).to(device=device, dtype=torch.float32)
+    hidden = each(out.last_hidden_state[:, -1:])
+    history = History(each(history.values[:, -1:]))
+    statics, present = each(numbers.statics), each(numbers.present)
+    observed = present[:, None, :]
+    position = each(positions[:, -1:])
+    if attention is not None:
+        attention = each(attention)
+    steps = []
+    for t in range(n_steps):
+        mixture = interface.distribution(hidden, history, statics)
+        if temperature != 1.0:
+            mixture = mixture.spread_by(temperature)
+        value = mixture.draw(uniforms[:, None, t])
+        steps.append(value)
+        if progress is not None:
+            progress(len(value))
+        if t == n_steps - 1:
+            break
+        history = history.then(value)
+        position = position + 1
+        if attention is not None:
+            attention = torch.cat([attention, attention.new_ones(len(attention), 1)], 1)
+        hidden = body(
+            inputs_embeds=interface.embed(history, observed, present, statics).to(tokens.dtype),
+            attention_mask=attention,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+    path = torch.cat(steps, 1).double().cpu().numpy()
+    return path.reshape(len(prompts), count, n_steps, VALUE_CHANNELS)

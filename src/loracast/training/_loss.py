@@ -1,0 +1,95 @@
+"""Losses of a batch: cross-entropy over tokens, negative log-likelihood over numbers.
+
+Knows tensors, not tasks. A sequence may hold tokens alone, numbers alone, or both; every labelled
+token and every number that is to be predicted counts the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from loracast.backbone import History, NumberBatch, text_body, values_of
+from loracast.errors import ModelError
+from loracast.tasks import IGNORED
+from loracast.training._batches import Batch
+
+__all__ = ["batch_loss"]
+
+
+def batch_loss(
+    model: Any, batch: Batch, value_noise: float = 0.0
+) -> tuple[torch.Tensor, int]:
+    """Summed loss of a batch in nats, and over how many tokens and numbers.
+
+    Args:
+        model: a causal LM; with a value interface where the batch shows numbers.
+        batch: padded sequences.
+        value_noise: standard deviation of the Gaussian noise on shown numbers, in units of the
+            context's own standard deviation; the targets stay clean. A model that has only seen
+            exact pasts drifts when it reads its own forecasts.
+
+    Raises:
+        ModelError: numbers for a model without a value interface.
+    """
+    if batch.numbers is None:
+        return _token_loss(model, batch)
+    return _mixed_loss(model, batch, batch.numbers, value_noise)
+
+
+def _token_loss(model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
+    logits = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    ).logits
+    labels = batch.labels[:, 1:]
+    loss = F.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+    return loss, int((labels != IGNORED).sum())
+
+
+def _mixed_loss(
+    model: Any, batch: Batch, numbers: NumberBatch, noise: float
+) -> tuple[torch.Tensor, int]:
+    interface = values_of(model)
+    if interface is None:
+        raise ModelError("got numbers for a model without a value interface; attach one first")
+    z = numbers.values
+    if noise > 0:
+        z = z + noise * torch.randn_like(z)
+    history = History.of(z)
+    shown = interface.embed(history, numbers.observed, numbers.present, numbers.statics)
+    tokens = model.get_input_embeddings()(batch.input_ids)
+    inputs = torch.where(numbers.is_value[..., None], shown.to(tokens.dtype), tokens)
+    hidden = text_body(model)(
+        inputs_embeds=inputs,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    ).last_hidden_state[:, :-1]
+    total = hidden.new_zeros((), dtype=torch.float32)
+    count = 0
+    if numbers.any_target:
+        mixture = interface.distribution(
+            hidden, History(history.values[:, :-1]), numbers.statics
+        )
+        unit = numbers.statics[:, None, :, 2].exp()
+        nll = mixture.nll(numbers.values[:, 1:], unit)
+        total = total + nll[numbers.targets[:, 1:]].sum()
+        count += int(numbers.targets[:, 1:].sum())
+    asked = batch.labels[:, 1:] != IGNORED
+    if asked.any():
+        logits = model.get_output_embeddings()(hidden[asked])
+        total = total + F.cross_entropy(
+            logits.float(), batch.labels[:, 1:][asked], reduction="sum"
+        )
+        count += int(asked.sum())
+    return total, count
