@@ -7,36 +7,20 @@ is priced with the token counts of the recipe's codec.
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loracast.cli._flops import architecture_of
 from loracast.cli._options import AsJson, Budget
 from loracast.cli._output import print_json
 from loracast.errors import BudgetExceeded
-from loracast.flops import (
-    Architecture,
-    LoraSpec,
-    Plan,
-    PlannedStage,
-    format_flops,
-    get_convention,
-    parse_flops,
-)
+from loracast.flops import Plan, format_flops
 
 if TYPE_CHECKING:
-    from loracast.api import Engine
-    from loracast.studies import Recipe
-    from loracast.studies._data import StudyData
-    from loracast.tasks import Example
+    from loracast.studies import StudyPlan
 
-__all__ = ["plan", "plan_of"]
-
-_PRICED_BATCHES = 8
+__all__ = ["plan"]
 
 
 def plan(
@@ -57,15 +41,20 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """List a study's stages, steps, FLOPs, shares and time; propose what fits."""
-    from loracast.studies import load_recipe
+    from loracast.flops import parse_flops
+
+    if budget is not None:
+        parse_flops(budget)
+
+    from loracast.studies import load_recipe, plan_study
 
     chosen = load_recipe(recipe)
     update: dict[str, Any] = {"budget": budget, "model": model}
     if data is not None:
         update["data"] = chosen.data.model_copy(update={"path": str(data)})
     chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
-    pricer = _Pricer.open(chosen)
-    planned = plan_of(pricer)
+    study = plan_study(chosen)
+    planned = study.plan
     try:
         largest = None if planned.fits else planned.largest_fit()
         too_small = ""
@@ -75,26 +64,34 @@ def plan(
     if calibrate:
         from loracast.cli._speed import measured_speeds
 
-        length = max(len(e) for e in pricer.batches(pricer.full_window, 1)[0])
         speeds = measured_speeds(
-            pricer.arch,
+            study.architecture,
             chosen.training.batch_size,
-            length,
+            study.row_tokens,
             chosen.samples,
             chosen.training.precision,
         )
-    facts = _facts(planned, speeds) | {
+    facts = _facts(planned, speeds, study.ranges()) | {
+        "total_range_flops": study.total_range,
+        "assumed": vars(study.costliest),
+        "choices": _choices(study),
         "model": chosen.model,
         "convention": chosen.convention,
         "flops_per_second": speeds,
         "unfit": planned.unfit(),
-        "largest_fit": None if largest is None else _facts(largest, speeds),
+        "largest_fit": None if largest is None else _facts(largest, speeds, {}),
         "note": too_small,
     }
     if as_json:
         print_json(facts)
         return
     _show(f"{chosen.name} on {chosen.model}", facts)
+    if len(study.plans) > 1:
+        low, high = study.total_range
+        typer.echo(
+            f"assumed: rank {study.costliest.rank} and a window of {study.costliest.window} steps, "
+            f"the costliest that the search may choose; in all {low:.3e} to {high:.3e} FLOPs"
+        )
     if largest is not None:
         typer.echo(
             f"does not fit from stage {planned.unfit()[0]!r} on; the largest plan that does:"
@@ -104,148 +101,24 @@ def plan(
         typer.echo(too_small)
 
 
-@dataclass
-class _Pricer:
-    """A recipe's data and token counts, priced on one architecture."""
-
-    recipe: Recipe
-    data: StudyData
-    engine: Engine
-    arch: Architecture
-
-    @classmethod
-    def open(cls, recipe: Recipe) -> _Pricer:
-        from loracast.api import Engine
-        from loracast.codec import make_codec
-        from loracast.studies._data import load_data
-
-        data = load_data(recipe)
-        codec = make_codec(**recipe.codec).calibrate(data.train.values).config()
-        here = recipe.model == "embedded" or Path(recipe.model).exists()
-        # The weights do not matter for the price, so none are read.
-        engine = Engine.open(recipe.model if here else "embedded", codec, random_start=0)
-        arch = engine.architecture
-        if not here:
-            arch = architecture_of(recipe.model).pruned(arch.vocab)
-            engine.architecture = arch
-        return cls(recipe, data, engine, arch)
-
-    @property
-    def full_window(self) -> int:
-        """Time steps of a whole window: context and the longest horizon."""
-        return self.recipe.context + self.recipe.horizon
-
-    def lora(self, rank: int) -> LoraSpec | None:
-        adapter = self.recipe.adapter
-        if adapter.method == "full":
-            return None
-        names = ("all",) if adapter.targets == "all" else adapter.targets
-        return LoraSpec(rank, self.arch.resolve_targets(names), adapter.head_bias)
-
-    def batches(self, window: int, n: int) -> list[list[Example]]:
-        """The first training batches of windows of so many steps."""
-        from loracast.api import FitPlan
-
-        recipe = self.recipe
-        fit = FitPlan(window, min(recipe.stride, window), recipe.context_range, recipe.context)
-        rows = recipe.training.batch_size
-        source = self.engine.windows(self.data.train, fit, rows, recipe.seed)
-        return [list(source.batch(i)) for i in range(n)]
-
-    def step_flops(self, window: int, lora: LoraSpec | None) -> float:
-        rules = get_convention(self.recipe.convention)
-        prices = [
-            rules.train_step(self.arch, len(b), max(len(e) for e in b), lora).total
-            for b in self.batches(window, _PRICED_BATCHES)
-        ]
-        return sum(prices) / len(prices)
-
-    def validation_flops(self, lora: LoraSpec | None) -> float:
-        from typing import cast
-
-        from loracast.api import FitPlan
-        from loracast.flops import Ledger
-        from loracast.training import Meter
-
-        recipe = self.recipe
-        stride = min(recipe.stride, self.full_window)
-        fit = FitPlan(self.full_window, stride, recipe.context_range, recipe.context)
-        examples = self.engine.validation_examples(self.data.validation, fit)
-        rules = cast("Ledger", _Rules(recipe.convention))
-        return Meter(rules, "plan", self.arch, lora, examples).validation_flops
-
-    def train(self, name: str, steps: int, window: int, lora: LoraSpec | None) -> PlannedStage:
-        """A training stage: its steps and the validations on the way and at the end."""
-        every = self.recipe.training.eval_every
-        validations = 1 if not every else steps // every + (steps % every > 0)
-        once = self.validation_flops(lora)
-        fixed = validations * once
-        total = steps * self.step_flops(window, lora) + fixed
-        return PlannedStage(name, "train", steps, total, fixed_flops=fixed)
-
-    def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
-        """All evaluated series forecast once."""
-        recipe, engine = self.recipe, self.engine
-        engine.lora = lora
-        flops = engine.forecast_flops(
-            self.data.contexts, recipe.horizon, recipe.samples, recipe.convention
-        )
-        engine.lora = None
-        return PlannedStage(name, "generate", 1, flops, scalable=False)
-
-    def affordable(self, flops: float, window: int, lora: LoraSpec | None) -> int:
-        """Steps that so many FLOPs buy, as the study decides it."""
-        every = self.recipe.training.eval_every
-        once = self.validation_flops(lora)
-        per_step = self.step_flops(window, lora) + (once / every if every else 0)
-        return int((flops - once) / per_step)
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """All that a meter asks of a ledger for a price."""
-
-    convention: str
-
-
-def plan_of(pricer: _Pricer) -> Plan:
-    """The stages of a study in their order.
-
-    Stages after the grid depend on what it finds; the largest rank and the full window stand for
-    it, so what they cost is an upper bound. The final stage takes its share of what is left.
-    """
-    recipe, full = pricer.recipe, pricer.full_window
-    limit = parse_flops(recipe.budget)
-    rank = recipe.adapter.rank
-    stages = [pricer.forecast("zero_shot")]
-    stages.append(pricer.train("default", recipe.default_steps, full, pricer.lora(rank)))
-    if recipe.grid is not None:
-        priced = {
-            r: pricer.train("", recipe.grid.steps, full, pricer.lora(r)) for r in recipe.grid.rank
+def _choices(study: StudyPlan) -> list[dict[str, Any]]:
+    """The plan of every pair of rank and window that the search may choose."""
+    return [
+        {
+            "rank": choice.rank,
+            "window": choice.window,
+            "total_flops": plan.total_flops,
+            "stages": {s.name: {"steps": s.steps, "flops": s.flops} for s in plan.stages},
         }
-        for rate, r in itertools.product(recipe.grid.learning_rate, recipe.grid.rank):
-            cell = priced[r]
-            name = f"grid.lr={rate:g},r={r}"
-            stages.append(PlannedStage(name, "train", cell.steps, cell.flops, cell.fixed_flops))
-        rank = max(recipe.grid.rank)
-    lora = pricer.lora(rank)
-    if recipe.contexts is not None:
-        for window in sorted({*recipe.contexts.windows, full}):
-            steps = round(recipe.contexts.steps * full / window)
-            stages.append(pricer.train(f"context.{window}", steps, window, lora))
-    kept = pricer.forecast("", lora).flops * (1 + recipe.random_start)
-    left = (limit - sum(s.flops for s in stages) - kept) * recipe.final_share
-    steps = min(max(1, pricer.affordable(left, full, lora)), recipe.max_final_steps)
-    final = pricer.train("final", steps, full, lora)
-    stages += [final, pricer.forecast("test")]
-    if recipe.random_start:
-        steps = max(1, pricer.affordable(final.flops, full, None))
-        stages.append(pricer.train("random_start", steps, full, None))
-        stages.append(pricer.forecast("test_random_start"))
-    return Plan(tuple(stages), limit)
+        for choice, plan in study.plans.items()
+    ]
 
 
-def _facts(planned: Plan, speeds: dict[str, float] | None) -> dict[str, Any]:
+def _facts(
+    planned: Plan,
+    speeds: dict[str, float] | None,
+    ranges: dict[str, tuple[float, float]],
+) -> dict[str, Any]:
     seconds = {} if speeds is None else planned.seconds(speeds)
     shares = planned.shares()
     return {
@@ -260,6 +133,8 @@ def _facts(planned: Plan, speeds: dict[str, float] | None) -> dict[str, Any]:
                 "kind": s.kind,
                 "steps": s.steps,
                 "flops": s.flops,
+                "lowest_flops": ranges.get(s.name, s.range_flops)[0],
+                "highest_flops": ranges.get(s.name, s.range_flops)[1],
                 "share": shares[s.name],
                 "seconds": seconds.get(s.name),
             }
@@ -269,18 +144,23 @@ def _facts(planned: Plan, speeds: dict[str, float] | None) -> dict[str, Any]:
 
 
 def _show(title: str, facts: dict[str, Any]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for name in ("stage", "kind", "steps", "FLOPs", "share", "time"):
-        table.add_column(name, justify="left" if name in ("stage", "kind") else "right")
+    open_ended = [s for s in facts["stages"] if s["highest_flops"] > 1.005 * s["lowest_flops"]]
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
+    for name in ("steps", "FLOPs", *(("lowest", "highest") if open_ended else ()), "share", "time"):
+        table.add_column(name, justify="right")
     for s in facts["stages"]:
+        low, high = s["lowest_flops"], s["highest_flops"]
+        span = (f"{low:.2e}", f"{high:.2e}") if s in open_ended else ("", "")
         table.add_row(
             s["name"],
-            s["kind"],
             f"{s['steps']:,}",
             f"{s['flops']:.3e}",
+            *(span if open_ended else ()),
             f"{100 * s['share']:.2f} %",
             _clock(s["seconds"]),
         )

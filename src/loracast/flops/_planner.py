@@ -26,6 +26,7 @@ class PlannedStage:
         flops: all it costs.
         fixed_flops: the part that does not shrink with the steps (a last validation, say).
         scalable: whether fewer steps are an answer to a small budget.
+        lowest_flops: the least it can cost, where `flops` is only the most; None where it is sure.
     """
 
     name: str
@@ -34,14 +35,25 @@ class PlannedStage:
     flops: float
     fixed_flops: float = 0.0
     scalable: bool = True
+    lowest_flops: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not 0 <= self.fixed_flops <= self.flops:
+        lowest = self.flops if self.lowest_flops is None else self.lowest_flops
+        if (
+            self.steps < 1
+            or not 0 <= self.fixed_flops <= self.flops
+            or not 0 <= lowest <= self.flops
+        ):
             raise ConfigError(
                 f"plan: stage {self.name!r} has steps={self.steps}, flops={self.flops:.3g}, "
-                f"fixed_flops={self.fixed_flops:.3g}; expected steps of 1 or more and "
-                "0 <= fixed_flops <= flops"
+                f"fixed_flops={self.fixed_flops:.3g}, lowest_flops={lowest:.3g}; expected steps "
+                "of 1 or more, and the last two from 0 to flops"
             )
+
+    @property
+    def range_flops(self) -> tuple[float, float]:
+        """The least and the most it can cost; equal where that is sure."""
+        return (self.flops if self.lowest_flops is None else self.lowest_flops), self.flops
 
     @property
     def flops_per_step(self) -> float:

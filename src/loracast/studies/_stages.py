@@ -17,6 +17,7 @@ from loracast.api import Engine, FitPlan
 from loracast.errors import BudgetExceeded
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
+from loracast.studies._pricing import training_flops
 from loracast.studies._recipe import Recipe
 from loracast.studies._workspace import Workspace
 from loracast.training import Progress, TrainConfig
@@ -103,8 +104,8 @@ def train_stage(
     """Train one adapter, or read that it was trained.
 
     Returns:
-        JSON facts: config, train_loss, val_loss, flops, seconds, status, history, validations,
-        grad_norms, precision, n_trainable.
+        JSON facts: config (with `planned_flops`, priced before it began), train_loss, val_loss,
+        flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
 
     Raises:
         BudgetExceeded: not one more step fits; checkpoints stay and the stage is not done.
@@ -115,6 +116,11 @@ def train_stage(
     engine = run.open(adapter, random_start)
     plan = run.plan(window_steps)
     validation = run.validation(engine)
+    planned = training_flops(
+        engine.meter(run.ledger, name, validation),
+        engine.windows(run.data.train, plan, training.batch_size, training.seed),
+        training,
+    )
     run.progress.stage(name, training.steps)
 
     def tell(p: Progress) -> None:
@@ -143,6 +149,7 @@ def train_stage(
             "training": training.model_dump(mode="json"),
             "window_steps": plan.window_steps,
             "precision": result.precision,
+            "planned_flops": planned,
         },
         "steps": result.steps,
         "train_loss": result.history[-1]["train_loss"] if result.history else None,
@@ -181,7 +188,8 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         engine_from: a function that gives the engine, called only when there is work to do.
 
     Returns:
-        Samples (N, S, H, C), and JSON facts: flops, seconds.
+        Samples (N, S, H, C), and JSON facts: config (with `planned_flops`, the most it could
+        cost), flops, seconds.
 
     Raises:
         BudgetExceeded: it does not fit.
@@ -191,6 +199,9 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         return run.workspace.array(name), done
     engine: Engine = engine_from()
     recipe, data = run.recipe, run.data
+    planned = engine.forecast_flops(
+        data.contexts, recipe.horizon, recipe.samples, recipe.convention
+    )
     run.progress.stage(name, len(data.contexts) * recipe.samples * recipe.horizon)
     started = time.monotonic()
     samples = engine.sample(
@@ -207,6 +218,7 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
     run.workspace.save_array(name, samples)
     entry = [e for e in run.ledger.entries() if e.key == f"{name}/generate"]
     facts = {
+        "config": {"planned_flops": planned},
         "flops": float(entry[0].settled_flops or 0.0) if entry else 0.0,
         "seconds": time.monotonic() - started,
     }

@@ -1,0 +1,215 @@
+"""What the stages of a study cost, from the very examples and prompts that they will use.
+
+Lengths come from the task, forecasts from the decoding plan and prices from the meter, so a codec
+or a formula that changes there changes here too. It knows no ledger and trains nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+
+from loracast.adapters import AdapterConfig
+from loracast.api import Engine, FitPlan
+from loracast.codec import Grammar, make_codec
+from loracast.decoding import TokenAutomaton, plan_work
+from loracast.flops import Architecture, LoraSpec, PlannedStage
+from loracast.studies._data import StudyData, load_data
+from loracast.studies._recipe import Recipe
+from loracast.tasks import Example
+from loracast.training import Meter, TrainConfig
+
+if TYPE_CHECKING:
+    from loracast.flops import Ledger
+
+__all__ = ["Pricer", "shortest", "training_flops", "validation_count"]
+
+# Batches priced one by one; of a longer stage, so many spread over it. Rows of one length cost
+# the same in every batch, so this matters to ragged series and codecs of varying width alone.
+PRICED_BATCHES = 64
+# Batches that a study looks at when it decides how many steps a share of the budget buys.
+DECIDING_BATCHES = 8
+
+
+class Batches(Protocol):
+    """Training examples by step."""
+
+    def batch(self, step: int) -> list[Example]:
+        """Those of step `step`, from 0."""
+        ...
+
+
+def validation_count(training: TrainConfig) -> int:
+    """Validations of a stage: every `eval_every` steps, and after the last step."""
+    every, steps = training.eval_every, training.steps
+    return 1 if not every else steps // every + (steps % every > 0)
+
+
+def training_flops(meter: Meter, source: Batches, training: TrainConfig) -> float:
+    """FLOPs of a training stage that runs to its end: its steps and its validations.
+
+    Args:
+        meter: prices of the model and its adapter.
+        source: its batches.
+        training: its steps and how often it validates.
+    """
+    steps = training.steps
+    priced = np.unique(np.linspace(0, steps - 1, min(steps, PRICED_BATCHES)).round().astype(int))
+    each = np.mean([meter.step_flops(source.batch(int(step))) for step in priced])
+    return float(steps * each + validation_count(training) * meter.validation_flops)
+
+
+def shortest(grammar: Grammar) -> Grammar:
+    """The grammar left with the shortest ways through a time step, where widths vary."""
+    legal = grammar.next_state >= 0
+    distance = np.full(len(legal), np.inf)
+    for _ in range(len(legal)):
+        beyond = np.where(grammar.ends_step, 0.0, distance[grammar.next_state])
+        distance = np.where(legal, 1 + beyond, np.inf).min(axis=1)
+    beyond = np.where(grammar.ends_step, 0.0, distance[grammar.next_state])
+    kept = legal & (1 + beyond == distance[:, None])
+    width = int(distance[grammar.start])
+    # States off the shortest way are reached no more; only the way from the start counts.
+    return Grammar(
+        np.where(kept, grammar.next_state, -1).astype(grammar.next_state.dtype),
+        grammar.ends_step & kept,
+        grammar.start,
+        width,
+    )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """All that a meter asks of a ledger for a price."""
+
+    convention: str
+
+
+@dataclass
+class _Remembered:
+    """Batches made once."""
+
+    source: Batches
+    made: dict[int, list[Example]] = field(default_factory=dict)
+
+    def batch(self, step: int) -> list[Example]:
+        if step not in self.made:
+            self.made[step] = self.source.batch(step)
+        return self.made[step]
+
+
+class Pricer:
+    """A recipe's data and its codec's tokens, priced on one architecture; reads no weights.
+
+    Args:
+        recipe: what will run.
+        data: its series.
+        engine: its task; the weights are not looked at.
+        own_model: whether the engine has the modules of the recipe's model, or only its shape.
+    """
+
+    def __init__(self, recipe: Recipe, data: StudyData, engine: Engine, own_model: bool) -> None:
+        self.recipe, self.data, self.engine = recipe, data, engine
+        self.architecture: Architecture = engine.architecture
+        self.full_window = recipe.context + recipe.horizon
+        self._own_model = own_model
+        self._validation = engine.validation_examples(data.validation, self._fit(self.full_window))
+        self._sources: dict[int, Batches] = {}
+        self._meters: dict[LoraSpec | None, Meter] = {}
+
+    @classmethod
+    def open(cls, recipe: Recipe) -> Pricer:
+        """Read or generate the data and take the model's shape.
+
+        Raises:
+            LoracastError: data, codec or model cannot be used.
+        """
+        data = load_data(recipe)
+        codec = make_codec(**recipe.codec).calibrate(data.train.values).config()
+        here = recipe.model == "embedded" or Path(recipe.model).exists()
+        # The weights do not matter for the price, so none are read.
+        engine = Engine.open(recipe.model if here else "embedded", codec, random_start=0)
+        if not here:
+            known = Architecture.known(recipe.model)
+            engine.architecture = known.pruned(engine.architecture.vocab)
+        return cls(recipe, data, engine, here)
+
+    def _fit(self, window: int) -> FitPlan:
+        recipe = self.recipe
+        return FitPlan(
+            window_steps=window,
+            stride=min(recipe.stride, window),
+            context_range=recipe.context_range,
+            context_steps=recipe.context,
+        )
+
+    def lora(self, rank: int) -> LoraSpec | None:
+        """What the recipe's adapter costs at a rank; None for full training."""
+        adapter: AdapterConfig = self.recipe.adapter.model_copy(update={"rank": rank})
+        if self._own_model or adapter.method == "full":
+            return adapter.spec(self.engine.backbone.model)
+        names = ("all",) if adapter.targets == "all" else adapter.targets
+        return LoraSpec(rank, self.architecture.resolve_targets(names), adapter.head_bias)
+
+    def source(self, window: int) -> Batches:
+        """The training batches of windows of so many time steps."""
+        if window not in self._sources:
+            recipe = self.recipe
+            rows = recipe.training.batch_size
+            made = self.engine.windows(self.data.train, self._fit(window), rows, recipe.seed)
+            self._sources[window] = _Remembered(made)
+        return self._sources[window]
+
+    def _meter(self, lora: LoraSpec | None) -> Meter:
+        if lora not in self._meters:
+            rules = cast("Ledger", _Rules(self.recipe.convention))
+            self.engine.lora = lora
+            self._meters[lora] = self.engine.meter(rules, "plan", self._validation)
+            self.engine.lora = None
+        return self._meters[lora]
+
+    def train(self, name: str, steps: int, window: int, lora: LoraSpec | None) -> PlannedStage:
+        """A training stage, its validations included."""
+        training = self.recipe.training.model_copy(update={"steps": steps})
+        meter = self._meter(lora)
+        total = training_flops(meter, self.source(window), training)
+        fixed = validation_count(training) * meter.validation_flops
+        return PlannedStage(name, "train", steps, total, fixed_flops=fixed)
+
+    def affordable(self, flops: float, window: int, lora: LoraSpec | None) -> int:
+        """Steps that so many FLOPs buy, decided as a study decides it; below 1 for none."""
+        every, meter, source = (
+            self.recipe.training.eval_every,
+            self._meter(lora),
+            self.source(window),
+        )
+        each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
+        once = meter.validation_flops
+        return int((flops - once) / float(each + (once / every if every else 0)))
+
+    def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
+        """All evaluated series forecast once; a range where a step's tokens vary."""
+        recipe, engine, contexts = self.recipe, self.engine, self.data.contexts
+        engine.lora = lora
+        most = least = engine.forecast_flops(
+            contexts, recipe.horizon, recipe.samples, recipe.convention
+        )
+        grammar = engine.task.grammar(self.data.evaluated.n_channels)
+        short = shortest(grammar)
+        if short.max_symbols_per_step < grammar.max_symbols_per_step:
+            work = plan_work(
+                [len(prompt.ids) for prompt in engine.prompts(contexts)],
+                TokenAutomaton.from_grammar(
+                    short, engine.task.token_ids, len(engine.backbone.vocabulary.kept)
+                ),
+                recipe.horizon,
+                n_samples=recipe.samples,
+            )
+            least = engine.work_flops(work, recipe.convention)
+        engine.lora = None
+        return PlannedStage(
+            name, "generate", 1, most, scalable=False, lowest_flops=min(least, most)
+        )
