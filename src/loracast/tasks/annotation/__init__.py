@@ -11,25 +11,74 @@ from loracast.tasks.annotation._answer import (
     parse_answer,
     with_values,
 )
-from loracast.tasks.annotation._grammar import answer_grammar, answer_regex
+from loracast.tasks.annotation._grammar import (
+    answer_grammar,
+    answer_regex,
+)
+from loracast.tasks.annotation._length import (
+    LENGTH_CHOICES,
+    fit_length,
+    stretch_facts,
+)
+from loracast.tasks.annotation._prompt import (
+    NUMBER_FORMS,
+    PROMPT_PROFILES,
+    PUBLISHED_INSTRUCTION,
+    AnnotationPrompt,
+    annotation_prompt,
+    series_text,
+)
+from loracast.tasks.annotation._prose import (
+    LANGUAGES,
+    prose,
+    prose_sentences,
+)
 from loracast.tasks.annotation._schema import (
     ANNOTATION_FIELDS,
     SCHEMA_VERSION,
     UNKNOWN_INDEX,
     Annotation,
 )
+from loracast.tasks.annotation._sentences import (
+    SENTENCE_KEYS,
+    facts_from_sentences,
+    profile_sentences,
+    prose_labels,
+    sentence_labels,
+)
+from loracast.tasks.annotation._words import (
+    vocabulary_texts,
+)
 
 __all__ = [
     "ANNOTATION_FIELDS",
     "LABEL_FIELDS",
+    "LANGUAGES",
+    "LENGTH_CHOICES",
     "MAX_POINTS",
+    "NUMBER_FORMS",
+    "PROMPT_PROFILES",
+    "PUBLISHED_INSTRUCTION",
     "SCHEMA_VERSION",
+    "SENTENCE_KEYS",
     "SERIES_FIELDS",
     "UNKNOWN_INDEX",
     "Annotation",
+    "AnnotationPrompt",
+    "annotation_prompt",
     "answer_grammar",
     "answer_regex",
     "answer_text",
+    "facts_from_sentences",
+    "fit_length",
     "parse_answer",
+    "profile_sentences",
+    "prose",
+    "prose_labels",
+    "prose_sentences",
+    "sentence_labels",
+    "series_text",
+    "stretch_facts",
+    "vocabulary_texts",
     "with_values",
 ]

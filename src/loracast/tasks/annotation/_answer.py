@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from loracast.errors import AnnotationError
-from loracast.series import region_of
 from loracast.series._facts import (
     EXTREMUM_REGIONS,
     NOISE_LEVELS,
@@ -33,6 +32,7 @@ from loracast.series._facts import (
     Extremum,
     SeriesFacts,
     TrendSegment,
+    region_of,
 )
 from loracast.tasks.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
 

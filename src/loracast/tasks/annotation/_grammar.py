@@ -12,8 +12,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from loracast.errors import AnnotationError
-from loracast.series import region_of
-from loracast.series._facts import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS
+from loracast.series._facts import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, region_of
 from loracast.tasks.annotation._answer import (
     DIGITS,
     MAX_POINTS,

@@ -8,7 +8,7 @@ annotator is not sure of is null and named in `abstained`; nothing is guessed in
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,8 +24,7 @@ from pydantic import (
 )
 
 from loracast.errors import AnnotationError
-from loracast.series import region_of
-from loracast.series._facts import Extremum, SeriesFacts, TrendSegment
+from loracast.series._facts import Extremum, SeriesFacts, TrendSegment, region_of
 
 __all__ = ["ANNOTATION_FIELDS", "SCHEMA_VERSION", "UNKNOWN_INDEX", "Annotation"]
 
@@ -124,7 +123,8 @@ class Annotation(_Part):
         trend, noise, extrema, seasonality, change_points, outliers, correlation: the fields; null
             where abstained. A null `seasonality` that is not abstained says: no season.
         confidence: 0..1 by field name (`ANNOTATION_FIELDS`).
-        abstained: the fields left out because their confidence lies under the threshold.
+        abstained: the fields left out: their confidence lies under the threshold, or the source
+            does not speak about them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -189,6 +189,7 @@ class Annotation(_Part):
         confidence: Mapping[str, float] | None = None,
         threshold: float | Mapping[str, float] | None = None,
         *,
+        fields: Collection[str] | None = None,
         id: str | None = None,  # noqa: A002 - the name in the schema
         index_unit: str | None = None,
         value_unit: str | None = None,
@@ -201,6 +202,8 @@ class Annotation(_Part):
             confidence: 0..1 by field name.
             threshold: fields whose confidence is lower become null and are named in `abstained`;
                 one number, or one by field name. A field without a confidence is kept.
+            fields: what the source of the facts speaks about; the others are null and named in
+                `abstained`, so that no season told is not read as no season. None is all.
             id: the series' name.
             index_unit: what a step is counted in, e.g. "hour".
             value_unit: what a value is counted in, e.g. "kW".
@@ -211,7 +214,12 @@ class Annotation(_Part):
         """
         at = _index_labels(index, facts.length)
         confidence = dict(confidence or {})
-        out = tuple(n for n in ANNOTATION_FIELDS if _too_low(n, confidence, threshold))
+        silent = set() if fields is None else set(ANNOTATION_FIELDS) - set(fields)
+        if facts.correlation is None:
+            silent.discard("correlation")  # of one channel there is none to tell
+        out = tuple(
+            n for n in ANNOTATION_FIELDS if n in silent or _too_low(n, confidence, threshold)
+        )
         segments = [] if "segments" in out else [_segment(s, at) for s in facts.segments]
         trend = {
             "label": None if "trend" in out else facts.trend,

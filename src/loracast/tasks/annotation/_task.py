@@ -1,0 +1,120 @@
+"""The annotation task: a described series becomes a training sequence or a prompt.
+
+    instruction tokens | the series | question tokens | answer tokens, end of text
+
+The series enters as text, or as numbers: one position a point, two channels, the values and a ramp
+from the first point to the last, so that a place can be told from the numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loracast.codec import ContinuousCodec
+from loracast.errors import AnnotationError
+from loracast.series._facts import SeriesFacts
+from loracast.tasks._example import IGNORED, Example, Numbers
+from loracast.tasks.annotation._answer import LABEL_FIELDS, answer_text
+from loracast.tasks.annotation._prompt import annotation_prompt
+
+__all__ = ["AnnotationTask", "Question"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """An encoded prompt: token ids (L,), and the numbers that stand among them."""
+
+    ids: np.ndarray
+    numbers: Numbers | None
+    length: int
+
+
+class AnnotationTask:
+    """Series in, prompts and training examples out.
+
+    Args:
+        tokenizer: of the model, over full ids.
+        place_id: the token that holds the place of a number.
+        numbers: "continuous" or "digits", how the series enters.
+        profile: of the prompt.
+        fields: of the answer.
+        end_id: the token that ends an answer.
+        to_model: maps full token ids (L,) to those of a pruned model; None keeps them.
+        bos: full id of the token that starts a document, or None.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        place_id: int,
+        end_id: int,
+        numbers: str = "continuous",
+        profile: str = "short",
+        fields: Sequence[str] = LABEL_FIELDS,
+        to_model: Any = None,
+        bos: int | None = None,
+    ) -> None:
+        self.tokenizer, self.numbers, self.profile = tokenizer, numbers, profile
+        self.fields = tuple(fields)
+        self.place_id, self.end_id, self.bos = place_id, end_id, bos
+        self._to_model = to_model
+        self._codec = ContinuousCodec("linear")
+        self._texts: dict[str, np.ndarray] = {}
+
+    def _ids(self, text: str) -> np.ndarray:
+        ids = np.asarray(self.tokenizer.encode(text, add_special_tokens=False), dtype=np.int64)
+        return ids if self._to_model is None else np.asarray(self._to_model(ids), dtype=np.int64)
+
+    def _fixed(self, text: str) -> np.ndarray:
+        """Ids of an instruction; the same few texts come again and again."""
+        if text not in self._texts:
+            self._texts[text] = self._ids(text)
+        return self._texts[text]
+
+    def question(self, values: np.ndarray) -> Question:
+        """The prompt for one series (T,), NaN where missing.
+
+        Raises:
+            AnnotationError: an empty or all-missing series.
+        """
+        asked = annotation_prompt(
+            values, profile=self.profile, numbers=self.numbers, fields=self.fields
+        ).chat(self.tokenizer)
+        first = np.array([] if self.bos is None else [self.bos], dtype=np.int64)
+        if self._to_model is not None and len(first):
+            first = np.asarray(self._to_model(first), dtype=np.int64)
+        if asked.series is not None:
+            ids = np.concatenate([first, self._ids(asked.text)])
+            return Question(ids, None, len(values))
+        if asked.values is None or asked.values.shape[1] != 1:
+            raise AnnotationError("got several channels; expected one series (T,) at a time")
+        before = np.concatenate([first, self._fixed(asked.before)])
+        steps = len(values)
+        ramp = np.linspace(-1.0, 1.0, steps) if steps > 1 else np.zeros(1)
+        both = np.column_stack([asked.values[:, 0], ramp])
+        state = self._codec.fit(both)
+        z = self._codec.encode(both, state).values
+        assert z is not None
+        shown = Numbers(len(before), z, self._codec.statics(state), predicted=False)
+        place = np.full(steps, self.place_id, dtype=np.int64)
+        return Question(
+            np.concatenate([before, place, self._fixed(asked.after)]), shown, len(values)
+        )
+
+    def example(self, values: np.ndarray, facts: SeriesFacts) -> Example:
+        """A training sequence; the loss runs over the answer and the end of text alone.
+
+        Raises:
+            AnnotationError: facts that cannot be written as an answer.
+        """
+        question = self.question(values)
+        answer = self._ids(answer_text(facts, self.fields))
+        ids = np.concatenate([question.ids, answer, [self.end_id]])
+        labels = np.full(len(ids), IGNORED, dtype=np.int64)
+        labels[len(question.ids) :] = ids[len(question.ids) :]
+        return Example(ids, labels, question.numbers)
