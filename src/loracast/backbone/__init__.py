@@ -1,6 +1,7 @@
 """Load a model safely, prune its vocabulary, probe its tokenizer; the embedded base lives here."""
 
-from loracast.backbone._embedded import build_embedded, embedded_config
+from loracast.backbone._embedded import VOCABULARY_DIR, build_embedded, embedded_config
+from loracast.backbone._grow import grow_embedded
 from loracast.backbone._load import EMBEDDED_DIR, Backbone, load_backbone, resolve_model
 from loracast.backbone._numbers import NumberBatch, number_batch
 from loracast.backbone._probe import Probe, probe_tokenizer, symbol_ids
@@ -23,6 +24,7 @@ __all__ = [
     "EMBEDDED_DIR",
     "VALUE_CHANNELS",
     "VALUE_STATICS",
+    "VOCABULARY_DIR",
     "Backbone",
     "History",
     "Mixture",
@@ -34,6 +36,7 @@ __all__ = [
     "attach_values",
     "build_embedded",
     "embedded_config",
+    "grow_embedded",
     "load_backbone",
     "load_values",
     "number_batch",

@@ -1,34 +1,43 @@
 """The small base that ships inside the package: its shape and its tokenizer.
 
-Qwen2 architecture in plain Hugging Face files. The tokenizer is byte-level, so any UTF-8 text can
-be encoded, digits and separators are single tokens, and there is nothing to merge.
+Qwen2 architecture in plain Hugging Face files. New bases take the vocabulary in `vocabulary/`, a
+subset of Qwen2.5's token strings (`scripts/make-vocabulary.py`): every byte, digits and separators
+as single tokens, the word pieces of prompts, JSON and descriptions. A base that stands already
+keeps the tokenizer in its own folder.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["build_embedded", "embedded_config"]
+__all__ = ["VOCABULARY_DIR", "build_embedded", "embedded_config", "write_tokenizer"]
+
+VOCABULARY_DIR = Path(__file__).parent / "vocabulary"
 
 _END = "<|endoftext|>"
+_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
-def _byte_alphabet() -> list[str]:
-    """The 256 printable stand-ins of bytes that byte-level tokenizers use (Radford et al. 2019)."""
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    return sorted(ByteLevel.alphabet())
+@cache
+def _vocabulary() -> tuple[int, int]:
+    """How many tokens there are, and the id of the one that ends a text."""
+    content = json.loads((VOCABULARY_DIR / _FILES[0]).read_text(encoding="utf-8"))
+    added = {token["content"]: int(token["id"]) for token in content["added_tokens"]}
+    return len(content["model"]["vocab"]) + len(added), added[_END]
 
 
 def embedded_config(hidden: int = 256, layers: int = 6, mlp: int = 704) -> dict[str, Any]:
     """The shape of the base: keyword arguments of `transformers.Qwen2Config`."""
     heads = hidden // 64
+    size, end = _vocabulary()
     return {
-        "vocab_size": 257,
+        "vocab_size": size,
         "hidden_size": hidden,
         "intermediate_size": mlp,
         "num_hidden_layers": layers,
@@ -36,33 +45,27 @@ def embedded_config(hidden: int = 256, layers: int = 6, mlp: int = 704) -> dict[
         "num_key_value_heads": max(1, heads // 2),
         "max_position_embeddings": 4096,
         "tie_word_embeddings": True,
-        "bos_token_id": 256,
-        "eos_token_id": 256,
-        "pad_token_id": 256,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
     }
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Put the tokenizer of new bases into a folder, made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        shutil.copyfile(VOCABULARY_DIR / name, folder / name)
 
 
 def build_embedded(folder: Path, shape: dict[str, Any], seed: int) -> None:
     """Write an untrained base (configuration, tokenizer, random float32 weights) to a folder."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from loracast.backbone._load import quiet_transformers
 
     quiet_transformers()
-    folder.mkdir(parents=True, exist_ok=True)
-    vocab = {symbol: i for i, symbol in enumerate(_byte_alphabet())}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(_END, special=True)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=_END,
-        eos_token=_END,
-        pad_token=_END,
-        padding_side="left",
-    ).save_pretrained(folder)
+    write_tokenizer(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(Qwen2Config(**shape))
