@@ -165,6 +165,7 @@ class Engine:
             self.lora,
             validation,
             values=self.backbone.value_spec,
+            device=next(self.backbone.model.parameters()).device.type,
         )
 
     def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:

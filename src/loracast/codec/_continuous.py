@@ -135,11 +135,15 @@ class ContinuousCodec(Codec):
         """One symbol a step (T,), and z (T, C) float32 with NaN where a value is missing.
 
         Raises:
-            CodecError: another number of channels, an infinity, or values <= 0 under a log state.
+            CodecError: another number of channels, an infinity, or values <= 0 under transform
+                'log' ('auto' shows them as missing where the context chose logs).
         """
         transform, width = self._unpack(state)
         x = as_values(values, self.name, len(state.scale))
-        if transform == "log" and (x <= 0).any():
+        if transform == "log" and self.transform == "auto":
+            # Logs were chosen from the context; a later value without one is shown as missing.
+            x = np.where(x <= 0, np.nan, x)
+        elif transform == "log" and (x <= 0).any():
             step, channel = (int(i) for i in np.argwhere(x <= 0)[0])
             raise CodecError(
                 f"codec 'continuous': got {x[step, channel]:g} at step {step}, channel {channel} "

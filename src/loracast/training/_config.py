@@ -31,7 +31,7 @@ class TrainConfig(BaseModel):
         checkpoint_every: steps between checkpoints; also the block in which FLOPs are reserved.
         log_every: steps between logged losses and gradient norms.
         value_noise: standard deviation of the noise on numbers shown as numbers, in units of the
-            context's own standard deviation; digits have none.
+            context's own standard deviation, falling with the learning rate; digits have none.
         seed: of dropout and noise.
     """
 

@@ -185,7 +185,7 @@ class _Run:
                 group["lr"] = config.learning_rate * scale
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             total, tokens = batch_loss(
-                self.model, collate(examples, self.device), config.value_noise
+                self.model, collate(examples, self.device), config.value_noise * scale
             )
         loss = total / max(tokens, 1)
         if not torch.isfinite(loss):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from loracast.backbone import History, NumberBatch, text_body, values_of
 from loracast.errors import ModelError
 from loracast.tasks import IGNORED
+from loracast.training._attention import short_attention
 from loracast.training._batches import Batch
 
 __all__ = ["batch_loss"]
@@ -34,9 +35,10 @@ def batch_loss(
     Raises:
         ModelError: numbers for a model without a value interface.
     """
-    if batch.numbers is None:
-        return _token_loss(model, batch)
-    return _mixed_loss(model, batch, batch.numbers, value_noise)
+    with short_attention(model, batch.input_ids.shape[1]):
+        if batch.numbers is None:
+            return _token_loss(model, batch)
+        return _mixed_loss(model, batch, batch.numbers, value_noise)
 
 
 def _token_loss(model: Any, batch: Batch) -> tuple[torch.Tensor, int]:

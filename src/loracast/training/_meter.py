@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from loracast.flops import Architecture, CostTable, Ledger, LoraSpec, ValueSpec, get_convention
 from loracast.tasks import IGNORED, Example
+from loracast.training._attention import grouped_pays
 
 __all__ = ["Meter"]
 
@@ -57,6 +58,8 @@ class Meter:
         validation: examples of one validation.
         validation_batch: rows a validation forward.
         values: the value interface, where the model has one.
+        device: type of the device; on a CPU short sequences attend by plain products, whose
+            backward recomputes nothing.
     """
 
     def __init__(
@@ -68,10 +71,12 @@ class Meter:
         validation: Sequence[Example] = (),
         validation_batch: int = 16,
         values: ValueSpec | None = None,
+        device: str = "cpu",
     ) -> None:
         self.ledger, self.stage = ledger, stage
         self.architecture, self.lora, self.values = architecture, lora, values
         self.convention = get_convention(ledger.convention)
+        self._device = device
         self.validation_batch = validation_batch
         self.validation_flops = sum(
             self._forward(validation[i : i + validation_batch])
@@ -97,7 +102,10 @@ class Meter:
         """One training step on these examples, padded as they will be."""
         shape = _Shape.of(examples)
         if shape not in self._prices:
-            table: CostTable = self.convention.train_step(
+            convention = self.convention
+            if convention.name == "exact" and grouped_pays(self._device, shape.length):
+                convention = get_convention("exact", attention="eager")
+            table: CostTable = convention.train_step(
                 self.architecture, shape.rows, shape.length, self.lora, shape.scored
             )
             if self.values is not None and shape.embedded:
