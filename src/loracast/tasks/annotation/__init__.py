@@ -3,23 +3,16 @@
 values -> prompt -> (the model writes one line of JSON) -> facts -> Annotation -> prose
 """
 
-from loracast.tasks.annotation._answer import (
-    LABEL_FIELDS,
-    MAX_POINTS,
-    SERIES_FIELDS,
-    answer_text,
-    parse_answer,
-    with_values,
+from loracast.tasks.annotation._answer import LABEL_FIELDS, MAX_POINTS, SERIES_FIELDS, answer_text
+from loracast.tasks.annotation._grammar import answer_grammar, answer_regex
+from loracast.tasks.annotation._label_studio import (
+    label_studio_config,
+    label_studio_task,
+    write_label_studio,
 )
-from loracast.tasks.annotation._grammar import (
-    answer_grammar,
-    answer_regex,
-)
-from loracast.tasks.annotation._length import (
-    LENGTH_CHOICES,
-    fit_length,
-    stretch_facts,
-)
+from loracast.tasks.annotation._label_studio_read import read_label_studio
+from loracast.tasks.annotation._length import LENGTH_CHOICES, fit_length, stretch_facts
+from loracast.tasks.annotation._parse import parse_answer, with_values
 from loracast.tasks.annotation._prompt import (
     NUMBER_FORMS,
     PROMPT_PROFILES,
@@ -28,10 +21,15 @@ from loracast.tasks.annotation._prompt import (
     annotation_prompt,
     series_text,
 )
-from loracast.tasks.annotation._prose import (
-    LANGUAGES,
-    prose,
-    prose_sentences,
+from loracast.tasks.annotation._prose import LANGUAGES, prose, prose_sentences
+from loracast.tasks.annotation._records import (
+    AnnotatedSeries,
+    published_line,
+    read_published,
+    read_records,
+    record_line,
+    write_published,
+    write_records,
 )
 from loracast.tasks.annotation._schema import (
     ANNOTATION_FIELDS,
@@ -46,9 +44,8 @@ from loracast.tasks.annotation._sentences import (
     prose_labels,
     sentence_labels,
 )
-from loracast.tasks.annotation._words import (
-    vocabulary_texts,
-)
+from loracast.tasks.annotation._table import annotation_row, write_csv
+from loracast.tasks.annotation._words import vocabulary_texts
 
 __all__ = [
     "ANNOTATION_FIELDS",
@@ -63,22 +60,35 @@ __all__ = [
     "SENTENCE_KEYS",
     "SERIES_FIELDS",
     "UNKNOWN_INDEX",
+    "AnnotatedSeries",
     "Annotation",
     "AnnotationPrompt",
     "annotation_prompt",
+    "annotation_row",
     "answer_grammar",
     "answer_regex",
     "answer_text",
     "facts_from_sentences",
     "fit_length",
+    "label_studio_config",
+    "label_studio_task",
     "parse_answer",
     "profile_sentences",
     "prose",
     "prose_labels",
     "prose_sentences",
+    "published_line",
+    "read_label_studio",
+    "read_published",
+    "read_records",
+    "record_line",
     "sentence_labels",
     "series_text",
     "stretch_facts",
     "vocabulary_texts",
     "with_values",
+    "write_csv",
+    "write_label_studio",
+    "write_published",
+    "write_records",
 ]

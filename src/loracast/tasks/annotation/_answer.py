@@ -15,23 +15,18 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 from loracast.errors import AnnotationError
 from loracast.series._facts import (
     EXTREMUM_REGIONS,
     NOISE_LEVELS,
     TREND_LABELS,
-    Extremum,
     SeriesFacts,
-    TrendSegment,
     region_of,
 )
 from loracast.tasks.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
@@ -41,9 +36,7 @@ __all__ = [
     "MAX_POINTS",
     "SERIES_FIELDS",
     "answer_text",
-    "parse_answer",
     "place_codes",
-    "with_values",
 ]
 
 LABEL_FIELDS = ("trend", "noise", "max", "min")
@@ -129,9 +122,9 @@ def check_fields(fields: Sequence[str]) -> list[str]:
 
 def _value(facts: SeriesFacts, name: str, places: bool) -> str:
     if name == "trend":
-        return _label(facts.trend, TREND_LABELS, name)
+        return label_text(facts.trend, TREND_LABELS, name)
     if name == "noise":
-        return _label(facts.noise, NOISE_LEVELS, name)
+        return label_text(facts.noise, NOISE_LEVELS, name)
     if name in ("max", "min"):
         return _extremum_text(facts, name, places)
     if name == "seasonality":
@@ -150,7 +143,7 @@ def _value(facts: SeriesFacts, name: str, places: bool) -> str:
 
 def _shares(indices: Sequence[int], length: int, digits: int, first: int = 0) -> list[str]:
     for index in indices:
-        _inside(index, length, first)
+        require_inside(index, length, first)
     codes = {_code(i, length, digits, first=first) for i in sorted(indices)[:MAX_POINTS]}
     return [_share(code, digits) for code in sorted(codes)]
 
@@ -159,14 +152,14 @@ def _share(code: int, digits: int) -> str:
     return f"0.{code:0{digits}d}"
 
 
-def _inside(index: int, length: int, first: int = 0) -> None:
+def require_inside(index: int, length: int, first: int = 0) -> None:
     if not first <= index < length:
         raise AnnotationError(
             f"got index {index} in a series of {length} points; expected {first} to {length - 1}"
         )
 
 
-def _label(label: Any, known: Sequence[str], name: str) -> str:
+def label_text(label: Any, known: Sequence[str], name: str) -> str:
     if label not in known:
         raise AnnotationError(f"{name}: got {label!r:.60}; expected one of {', '.join(known)}")
     return f'"{label}"'
@@ -176,13 +169,13 @@ def _extremum_text(facts: SeriesFacts, kind: str, places: bool) -> str:
     found = [e for e in facts.extrema if e.kind == kind]
     if len(found) != 1:
         raise AnnotationError(f"got {len(found)} extrema of kind {kind!r}; expected 1")
-    region = _label(found[0].region, EXTREMUM_REGIONS, kind)
+    region = label_text(found[0].region, EXTREMUM_REGIONS, kind)
     if not places:
         return f"[{region}]"
     index = found[0].index
     if index == UNKNOWN_INDEX:
         raise AnnotationError(f"{kind}: got a region without a place; write it with places=False")
-    _inside(index, facts.length)
+    require_inside(index, facts.length)
     if region_of(index, facts.length) != found[0].region:
         raise AnnotationError(
             f"{kind}: got index {index} of {facts.length} called {region}; that index lies in the "
@@ -219,158 +212,7 @@ def _segment_labels(facts: SeriesFacts) -> list[str]:
     for start, end in _bounds(facts):
         cover = dict.fromkeys(TREND_LABELS, 0)
         for s in facts.segments:
-            _label(s.label, TREND_LABELS, "segments")
+            label_text(s.label, TREND_LABELS, "segments")
             cover[s.label] += max(0, min(end, s.end + 1) - max(start, s.start))
         out.append(max(cover, key=lambda label: cover[label]))
     return out
-
-
-def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
-    """The facts that an answer states; spaces and the order of keys are free.
-
-    Args:
-        text: the model's answer.
-        length: T of the described series, at least 1.
-        values: (T,) its numbers; given, the extrema carry the value at their index (else NaN).
-
-    Returns:
-        Facts with slopes NaN, and with `UNKNOWN_INDEX` where only a region was written.
-
-    Raises:
-        AnnotationError: anything that is not a legal answer: no JSON, a key twice, missing or
-            unknown, a label outside its vocabulary, a place outside the series or its region.
-    """
-    if length < 1:
-        raise AnnotationError(f"got a series of {length} points; expected at least 1")
-    try:
-        data = json.loads(text, parse_float=Decimal, object_pairs_hook=_no_repeats)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise AnnotationError(f"got no JSON in the answer {text!r:.80} ({error})") from error
-    if not isinstance(data, dict):
-        raise AnnotationError(f"got the answer {text!r:.80}; expected a JSON object")
-    check_fields(list(data))
-    changes = _indices(data, "change_points", length)
-    facts = SeriesFacts(
-        length=length,
-        trend=_read_label(data, "trend", TREND_LABELS),
-        noise=_read_label(data, "noise", NOISE_LEVELS),
-        extrema=tuple(_read_extremum(data[k], k, length) for k in ("max", "min") if k in data),
-        period=_read_period(data.get("seasonality"), length),
-        change_points=changes,
-        segments=_read_segments(data, changes, length),
-        outliers=_indices(data, "outliers", length),
-        correlation=_read_correlation(data),
-    )
-    return facts if values is None else with_values(facts, values)
-
-
-def with_values(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
-    """The facts with each extremum's value read from the series at its index.
-
-    Args:
-        facts: of a series of T points.
-        values: (T,) its numbers; a missing one gives NaN.
-
-    Raises:
-        AnnotationError: another number of values.
-    """
-    if np.shape(values) != (facts.length,):
-        raise AnnotationError(f"got values of shape {np.shape(values)}; expected ({facts.length},)")
-    extrema = tuple(
-        e if e.index == UNKNOWN_INDEX else replace(e, value=float(values[e.index]))
-        for e in facts.extrema
-    )
-    return replace(facts, extrema=extrema)
-
-
-def _no_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise AnnotationError(f"got the key {key!r} twice in an answer")
-        out[key] = value
-    return out
-
-
-def _read_label(data: dict[str, Any], name: str, known: Sequence[str]) -> str | None:
-    if name not in data:
-        return None
-    _label(data[name], known, name)
-    return str(data[name])
-
-
-def _read_place(value: Any, length: int, name: str) -> int:
-    number = Decimal(value) if type(value) is int else value
-    if not isinstance(number, Decimal) or not 0 <= number < 1:
-        raise AnnotationError(
-            f"{name}: got {str(value)[:60]!r} for a place; expected a share of the length from 0 "
-            "to below 1"
-        )
-    return int(number * length)
-
-
-def _read_extremum(value: Any, kind: str, length: int) -> Extremum:
-    if not isinstance(value, list) or len(value) not in (1, 2):
-        raise AnnotationError(f'{kind}: got {value!r:.60}; expected ["region", share]')
-    region = str(_read_label({kind: value[0]}, kind, EXTREMUM_REGIONS))
-    if len(value) == 1:
-        return Extremum(kind, UNKNOWN_INDEX, float("nan"), region)
-    index = _read_place(value[1], length, kind)
-    if region_of(index, length) != region:
-        raise AnnotationError(
-            f"{kind}: got {region!r} and the share {value[1]}, which is index {index} of {length} "
-            f"and lies in the {region_of(index, length)}"
-        )
-    return Extremum(kind, index, float("nan"), region)
-
-
-def _read_period(value: Any, length: int) -> float | None:
-    if value is None:
-        return None
-    if type(value) is not int or not 2 <= value <= length:
-        raise AnnotationError(
-            f"seasonality: got {str(value)[:60]!r}; expected null or a period of 2 to {length} "
-            "whole steps"
-        )
-    return float(value)
-
-
-def _indices(data: dict[str, Any], name: str, length: int) -> tuple[int, ...]:
-    value = data.get(name, [])
-    if not isinstance(value, list) or len(value) > MAX_POINTS:
-        raise AnnotationError(f"{name}: got {value!r:.60}; expected at most {MAX_POINTS} places")
-    indices = [_read_place(v, length, name) for v in value]
-    if name == "change_points":
-        if any(b <= a for a, b in pairwise([0, *indices])):
-            raise AnnotationError(f"{name}: got {indices}; expected ascending indices from 1 on")
-        return tuple(indices)
-    return tuple(sorted(set(indices)))
-
-
-def _read_segments(
-    data: dict[str, Any], changes: Sequence[int], length: int
-) -> tuple[TrendSegment, ...]:
-    if "segments" not in data:
-        return ()
-    labels = data["segments"]
-    if not isinstance(labels, list) or len(labels) != len(changes) + 1:
-        raise AnnotationError(
-            f"segments: got {labels!r:.60}; expected {len(changes) + 1} labels, one more than "
-            "change points"
-        )
-    for label in labels:
-        _label(label, TREND_LABELS, "segments")
-    cuts = [0, *changes, length]
-    return tuple(
-        TrendSegment(start, end - 1, label, float("nan"))
-        for (start, end), label in zip(pairwise(cuts), labels, strict=True)
-    )
-
-
-def _read_correlation(data: dict[str, Any]) -> float | None:
-    if "correlation" not in data:
-        return None
-    value = data["correlation"]
-    if type(value) not in (int, Decimal) or not abs(value) <= 1:
-        raise AnnotationError(f"correlation: got {str(value)[:60]!r}; expected -1 to 1")
-    return float(value)

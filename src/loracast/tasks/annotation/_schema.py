@@ -8,8 +8,9 @@ annotator is not sure of is null and named in `abstained`; nothing is guessed in
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import (
@@ -30,19 +31,6 @@ __all__ = ["ANNOTATION_FIELDS", "SCHEMA_VERSION", "UNKNOWN_INDEX", "Annotation"]
 
 SCHEMA_VERSION: Literal[1] = 1
 
-# The names by which confidence, abstention and scores speak of the parts of an annotation.
-ANNOTATION_FIELDS = (
-    "trend",
-    "noise",
-    "max",
-    "min",
-    "seasonality",
-    "change_points",
-    "segments",
-    "outliers",
-    "correlation",
-)
-
 # `Extremum.index` of a source that names the region only, such as the published sentences.
 UNKNOWN_INDEX = -1
 
@@ -53,6 +41,8 @@ FieldName = Literal[
     "trend", "noise", "max", "min", "seasonality", "change_points", "segments", "outliers",
     "correlation",
 ]  # fmt: skip
+# The names by which confidence, abstention and scores speak of the parts of an annotation.
+ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 Index = StrictInt | StrictFloat | StrictStr
 Position = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -246,7 +236,8 @@ class Annotation(_Part):
             "abstained": out,
         }
         data.update({n: None for n in out if n in data and n != "trend"})
-        return _validated(cls, data, "annotation")
+        with one_line("annotation"):
+            return cls.model_validate(data)
 
     @classmethod
     def read(cls, data: str | bytes | Mapping[str, Any], where: str = "annotation") -> Annotation:
@@ -266,7 +257,8 @@ class Annotation(_Part):
                 raise AnnotationError(f"{where}: got no JSON ({error})") from error
         if not isinstance(data, Mapping):
             raise AnnotationError(f"{where}: got {type(data).__name__}; expected a JSON object")
-        return _validated(cls, data, where)
+        with one_line(where):
+            return cls.model_validate(data)
 
     def facts(self) -> SeriesFacts:
         """The same as facts; an extremum known by its region alone gets `UNKNOWN_INDEX`."""
@@ -301,20 +293,26 @@ class Annotation(_Part):
         )  # fmt: skip
 
 
-def _validated(cls: type[Annotation], data: Mapping[str, Any], where: str) -> Annotation:
+@contextmanager
+def one_line(where: str) -> Iterator[None]:
+    """Turns pydantic's report into one line: where, which key, what was wrong with what."""
     try:
-        return cls.model_validate(data)
+        yield
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        got = (
-            "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r:.60})"
-        )
+        bare = first["type"] in ("missing", "value_error")
+        got = "" if bare else f" (got {_short(first['input'])})"
         more = "" if error.error_count() == 1 else f"; {error.error_count() - 1} more faults"
         message = first["msg"].removeprefix("Value error, ")
         raise AnnotationError(
             f"{where}: {key + ': ' if key else ''}{message}{got}{more}"
         ) from error
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _too_low(
