@@ -5,6 +5,13 @@ Gets arrays, never a model: truth and forecasts -> scores; contexts -> baseline 
 
 from __future__ import annotations
 
+from loracast.evaluation._annotation_rules import published_rules, robust_rules
+from loracast.evaluation._annotation_scores import (
+    ANNOTATION_FIELDS,
+    majority_baseline,
+    score_annotations,
+    trend_only_baseline,
+)
 from loracast.evaluation._baselines import BASELINES, run_baseline
 from loracast.evaluation._global_mlp import GlobalMLP
 from loracast.evaluation._metrics import (
@@ -20,6 +27,7 @@ from loracast.evaluation._naive import best_lag
 from loracast.evaluation._prepare import BaselineForecast
 
 __all__ = [
+    "ANNOTATION_FIELDS",
     "BASELINES",
     "METRICS",
     "BaselineForecast",
@@ -27,9 +35,14 @@ __all__ = [
     "best_lag",
     "coverage",
     "crps_from_samples",
+    "majority_baseline",
     "naive_scales",
+    "published_rules",
+    "robust_rules",
     "run_baseline",
     "running_rmse",
     "score",
+    "score_annotations",
     "score_horizons",
+    "trend_only_baseline",
 ]

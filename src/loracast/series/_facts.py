@@ -46,7 +46,10 @@ class TrendSegment:
 
 @dataclass(frozen=True)
 class Extremum:
-    """The highest ("max") or lowest ("min") point: position, value in the series' own units."""
+    """The highest ("max") or lowest ("min") point: position, value in the series' own units.
+
+    Where a source names the region alone, index is -1 and value NaN.
+    """
 
     kind: str
     index: int
