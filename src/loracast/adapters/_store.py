@@ -19,7 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from loracast.adapters._lora import AdapterConfig, head_bias, quiet_peft
-from loracast.backbone import Backbone, ValueShape, attach_values, load_backbone, load_values, save_values, values_of
+from loracast.backbone import (
+    Backbone,
+    ValueShape,
+    attach_values,
+    load_backbone,
+    load_values,
+    save_values,
+    values_of,
+)
 from loracast.errors import AdapterError, StorageError
 
 __all__ = ["MANIFEST", "AdapterManifest", "load_adapter", "read_manifest", "save_adapter"]
@@ -42,6 +50,7 @@ class AdapterManifest(BaseModel):
         n_channels: channels it was trained on.
         random_start: seed of a random base, None for a pretrained one.
         values: size of the value interface, None where numbers are text.
+        spread: factors (H,) by which sampled numbers are drawn apart, measured on held-out series.
         training: free facts (data hash, FLOPs, seed), for people.
     """
 
@@ -57,6 +66,7 @@ class AdapterManifest(BaseModel):
     n_channels: int
     random_start: int | None = None
     values: ValueShape | None = None
+    spread: tuple[float, ...] = ()
     training: dict[str, Any] = {}
 
 

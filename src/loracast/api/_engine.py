@@ -19,6 +19,7 @@ from loracast.adapters import (
     load_adapter,
     save_adapter,
 )
+from loracast.api._spread import spread_factors, widened
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
 from loracast.codec import Codec, ContinuousCodec, make_codec
 from loracast.decoding import (
@@ -37,9 +38,10 @@ from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
 __all__ = ["Engine", "FitPlan"]
 
-# Tokens of context shown by default: what the embedded base was pretrained on, less a horizon.
-PROMPT_TOKENS = 440
-PROMPT_STEPS = 224  # where a step is one position
+# Tokens of a training window and of a context shown by default: what the embedded base was
+# pretrained on, and that less a horizon; in steps where a step is one position.
+WINDOW_TOKENS, PROMPT_TOKENS = 560, 440
+WINDOW_STEPS, PROMPT_STEPS = 192, 160
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Engine:
         )
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
+        self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate`
 
     @classmethod
     def open(
@@ -128,7 +131,7 @@ class Engine:
             else:
                 lora = manifest.adapter.spec(backbone.model.get_base_model())
         engine = cls(backbone, make_codec(**manifest.codec), manifest.adapter, lora)
-        engine.manifest = manifest
+        engine.manifest, engine.spread = manifest, manifest.spread
         return engine
 
     def attach(self, adapter: AdapterConfig, seed: int) -> None:
@@ -204,6 +207,13 @@ class Engine:
             validation=validation,
             progress=progress,
         )
+
+    def window_steps(self, n_channels: int) -> int:
+        """Steps of a training window, at most."""
+        if self.task.continuous:
+            return WINDOW_STEPS
+        width = self.task.grammar(n_channels).max_symbols_per_step
+        return max(2, (WINDOW_TOKENS - 1) // width)
 
     def shown_steps(self, n_channels: int) -> int:
         """How many steps of the past the model is shown, at most."""
@@ -330,7 +340,10 @@ class Engine:
                 charge.flops = min(most, self.work_flops(sampled, ledger.convention))
         if self.task.continuous:
             return np.stack(
-                [self.task.values(z, p) for z, p in zip(sampled.paths, prompts, strict=True)]
+                [
+                    self.task.values(widened(z, self.spread), p)
+                    for z, p in zip(sampled.paths, prompts, strict=True)
+                ]
             )
         return np.stack(
             [
@@ -338,6 +351,58 @@ class Engine:
                 for paths, prompt in zip(sampled.paths, prompts, strict=True)
             ]
         )
+
+    def calibrate(
+        self,
+        series: Sequence[np.ndarray],
+        context_steps: int,
+        horizon: int,
+        *,
+        samples: int,
+        seed: int,
+        ledger: Ledger,
+        stage: str,
+    ) -> None:
+        """Learn how wide sampled bands should be from series the model was not trained on.
+
+        Only where numbers are sampled; digits are drawn from distributions of their own.
+
+        Args:
+            series: N arrays (T_n, C); those not longer than the context are left out.
+            context_steps: steps shown of each.
+            horizon: H, steps to learn factors for, at most.
+            samples: S paths a series.
+            seed: of the draws.
+            ledger: charged.
+            stage: its name there.
+
+        Raises:
+            BudgetExceeded: it does not fit.
+        """
+        usable = [
+            s
+            for s in series
+            if len(s) > context_steps and np.isfinite(s[:context_steps]).any(axis=0).all()
+        ]
+        if not self.task.continuous or not usable or horizon < 1:
+            return
+        contexts = [s[:context_steps] for s in usable]
+        self.spread = ()
+        drawn = self.sample(
+            contexts,
+            [f"calibration-{i}" for i in range(len(usable))],
+            horizon,
+            samples=samples,
+            seed=seed,
+            ledger=ledger,
+            stage=stage,
+        )
+        paths, truth = [], []
+        for values, prompt, sampled in zip(usable, self.prompts(contexts), drawn, strict=True):
+            known = values[context_steps : context_steps + horizon]
+            paths.append(np.stack([self.task.scaled(path, prompt) for path in sampled]))
+            truth.append(self.task.scaled(known, prompt))
+        self.spread = spread_factors(paths, truth)
 
     def save(
         self,
@@ -362,6 +427,7 @@ class Engine:
             n_channels=n_channels,
             random_start=self.backbone.random_start,
             values=None if interface is None else interface.shape,
+            spread=self.spread,
             training=training or {},
         )
         save_adapter(self.backbone.model, folder, self.manifest, extra_files)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from loracast.adapters import AdapterConfig
 from loracast.api._engine import Engine, FitPlan
-from loracast.api._holdout import hold_out, plan_for, validation_examples
+from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_examples
 from loracast.api._inputs import calibrated
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
@@ -33,6 +33,8 @@ __all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
 VALIDATIONS = 4  # during a fit
 VALIDATION_SHARE = 0.2  # of the budget, at most (assumption)
 PRICED_BATCHES = 4
+CALIBRATION_SERIES = 40
+CALIBRATION_STEPS = 48
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def run_fit(
             folder=folder / "checkpoints",
             progress=progress,
         )
+        if held.validation is not None and ledger.remaining_flops > 0:
+            _calibrate(engine, held, plan, seed, ledger)
         spent = ledger.spent_flops
     known = {"data_sha256": digest, "flops": spent, "steps": result.steps}
     engine.save(
@@ -171,6 +175,20 @@ def run_fit(
         seconds=time.monotonic() - started,
     )
     return engine, report
+
+
+def _calibrate(engine: Engine, held: HoldOut, plan: FitPlan, seed: int, ledger: Ledger) -> None:
+    """Widths of bands from what was held out, as far as the rest of the budget goes."""
+    assert held.validation is not None
+    series = held.validation.values[:CALIBRATION_SERIES]
+    context = min(held.seen) if held.seen else plan.context_steps
+    horizon = min(CALIBRATION_STEPS, max(len(s) for s in series) - context)
+    try:
+        engine.calibrate(
+            series, context, horizon, samples=20, seed=seed, ledger=ledger, stage="fit"
+        )
+    except BudgetExceeded:
+        return  # the bands stay as sampled; the manifest's empty spread says so
 
 
 def _affordable(

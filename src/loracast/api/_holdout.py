@@ -15,7 +15,6 @@ __all__ = ["HoldOut", "hold_out", "plan_for", "validation_examples"]
 SERIES_TO_HOLD_OUT = 10  # with so many series or more, whole series are held out
 HELD_SERIES = 0.1
 HELD_STEPS = 0.2
-WINDOW_TOKENS = 560  # the sequences that the embedded base was pretrained on
 WINDOWS_PER_LENGTH = 4  # neighbouring windows start a quarter of a window apart
 CONTEXT_SHARE = 0.7  # of a validation window
 
@@ -69,9 +68,7 @@ def hold_out(panel: Panel) -> HoldOut:
 
 def plan_for(engine: Engine, train: Panel) -> FitPlan:
     """Windows as long as the base was pretrained on, or as the longest series if that is less."""
-    width = engine.task.grammar(train.n_channels).max_symbols_per_step
-    room = max(2, (WINDOW_TOKENS - 1) // width)
-    window = min(room, int(train.lengths.max()))
+    window = min(engine.window_steps(train.n_channels), int(train.lengths.max()))
     return FitPlan(
         window_steps=window,
         stride=max(1, window // WINDOWS_PER_LENGTH),
@@ -93,6 +90,12 @@ def validation_examples(engine: Engine, held: HoldOut, plan: FitPlan) -> list[Ex
         if not np.isfinite(known).any(axis=0).all():
             continue
         example = engine.task.example(window, context)
+        if example.numbers is not None:
+            asked = max(1, seen - start)
+            if np.isfinite(window[asked:]).any():
+                numbers = replace(example.numbers, asked_from=asked)
+                examples.append(replace(example, numbers=numbers))
+            continue
         labels = example.labels.copy()
         if seen > start:
             unseen = _n_symbols(engine, window, known) - _n_symbols(

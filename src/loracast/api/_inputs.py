@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.api._engine import PROMPT_TOKENS, Engine
+from loracast.api._engine import Engine
 from loracast.errors import AdapterError, DataError, StorageError
 from loracast.series import Panel, panel_from_frame
 

@@ -49,7 +49,7 @@ def _filled(values: np.ndarray) -> np.ndarray:
 
 
 def number_batch(
-    rows: Sequence[tuple[int, np.ndarray, np.ndarray, bool] | None],
+    rows: Sequence[tuple[int, np.ndarray, np.ndarray, int] | None],
     length: int,
     device: torch.device,
 ) -> NumberBatch | None:
@@ -57,7 +57,7 @@ def number_batch(
 
     Args:
         rows: for each sequence None, or (first position in the padded row, values (T, C) float32
-            with NaN where missing, statics (C, F), whether they are to be predicted).
+            with NaN where missing, statics (C, F), the first step to be predicted).
         length: L of the padded batch.
         device: of the tensors.
 
@@ -76,7 +76,7 @@ def number_batch(
     for i, row in enumerate(rows):
         if row is None:
             continue
-        start, shown, fixed, predicted = row
+        start, shown, fixed, asked_from = row
         n_steps, n_channels = shown.shape
         stop = start + n_steps
         whole = _filled(shown)
@@ -87,8 +87,8 @@ def number_batch(
         present[i, :n_channels] = True
         statics[i, :n_channels] = fixed
         is_value[i, start:stop] = True
-        if predicted:
-            targets[i, start + 1 : stop] = observed[i, start + 1 : stop]
+        first = start + max(1, asked_from)  # the first value has nothing before it
+        targets[i, first:stop] = observed[i, first:stop]
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(device)

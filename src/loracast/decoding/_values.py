@@ -148,8 +148,16 @@ def sample_values(
         for group in groups(lengths, n_samples, max_rows):
             members = [prompts[i] for i in group.prompts]
             found = [
-                _span(lm, members, [keys[i] for i in group.prompts], n_steps, span, seed,
-                      temperature, progress)
+                _span(
+                    lm,
+                    members,
+                    [keys[i] for i in group.prompts],
+                    n_steps,
+                    span,
+                    seed,
+                    temperature,
+                    progress,
+                )
                 for span in group.spans
             ]
             for place, i in enumerate(group.prompts):
@@ -188,7 +196,7 @@ def _span(
         mask[row, pad:] = 1
     numbers = number_batch(
         [
-            (pad + p.numbers.start, p.numbers.values, p.numbers.statics, False)
+            (pad + p.numbers.start, p.numbers.values, p.numbers.statics, len(p.numbers.values))
             for p, pad in zip(prompts, pads, strict=True)
         ],
         length,

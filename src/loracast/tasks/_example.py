@@ -20,13 +20,13 @@ class Numbers:
         start: the first of them; `ids` there hold a place only.
         values: (T, C) float32 normalised, NaN where missing.
         statics: (C, F) float32, what the scaling took away.
-        predicted: whether training asks for the next value at these positions.
+        asked_from: the first step that training asks for, 1 or more; T and more asks for none.
     """
 
     start: int
     values: np.ndarray
     statics: np.ndarray
-    predicted: bool = True
+    asked_from: int = 1
 
 
 @dataclass(frozen=True)

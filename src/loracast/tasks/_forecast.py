@@ -118,6 +118,12 @@ class ForecastTask:
         assert isinstance(self.codec, ContinuousCodec)
         return self.codec.decode_values(paths, prompt.state)
 
+    def scaled(self, values: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Values (H, C) in the normalised units of a continuous prompt, float64."""
+        shown = self.codec.encode(values, prompt.state).values
+        assert shown is not None
+        return shown.astype(np.float64)
+
     def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Sampled model tokens (L,) -> values (H, C) in original units.
 

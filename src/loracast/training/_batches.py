@@ -68,7 +68,7 @@ def collate(examples: Sequence[Example], device: torch.device) -> Batch:
                     length - len(e) + e.numbers.start,
                     e.numbers.values,
                     e.numbers.statics,
-                    e.numbers.predicted,
+                    e.numbers.asked_from,
                 )
                 for e in examples
             ],

@@ -20,9 +20,7 @@ from loracast.training._batches import Batch
 __all__ = ["batch_loss"]
 
 
-def batch_loss(
-    model: Any, batch: Batch, value_noise: float = 0.0
-) -> tuple[torch.Tensor, int]:
+def batch_loss(model: Any, batch: Batch, value_noise: float = 0.0) -> tuple[torch.Tensor, int]:
     """Summed loss of a batch in nats, and over how many tokens and numbers.
 
     Args:
@@ -80,9 +78,7 @@ def _mixed_loss(
     total = hidden.new_zeros((), dtype=torch.float32)
     count = 0
     if numbers.any_target:
-        mixture = interface.distribution(
-            hidden, History(history.values[:, :-1]), numbers.statics
-        )
+        mixture = interface.distribution(hidden, History(history.values[:, :-1]), numbers.statics)
         unit = numbers.statics[:, None, :, 2].exp()
         nll = mixture.nll(numbers.values[:, 1:], unit)
         total = total + nll[numbers.targets[:, 1:]].sum()
@@ -90,8 +86,6 @@ def _mixed_loss(
     asked = batch.labels[:, 1:] != IGNORED
     if asked.any():
         logits = model.get_output_embeddings()(hidden[asked])
-        total = total + F.cross_entropy(
-            logits.float(), batch.labels[:, 1:][asked], reduction="sum"
-        )
+        total = total + F.cross_entropy(logits.float(), batch.labels[:, 1:][asked], reduction="sum")
         count += int(asked.sum())
     return total, count

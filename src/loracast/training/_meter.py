@@ -41,7 +41,9 @@ class _Shape:
         if all(e.numbers is None for e in examples):
             return cls(rows, length)
         labelled = sum(int((e.labels[1:] != IGNORED).sum()) for e in examples)
-        predicted = any(e.numbers is not None and e.numbers.predicted for e in examples)
+        predicted = any(
+            e.numbers is not None and e.numbers.asked_from < len(e.numbers.values) for e in examples
+        )
         return cls(
             rows, length, labelled / rows, rows * length, rows * (length - 1) * int(predicted)
         )

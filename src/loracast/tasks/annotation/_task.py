@@ -100,7 +100,7 @@ class AnnotationTask:
         state = self._codec.fit(both)
         z = self._codec.encode(both, state).values
         assert z is not None
-        shown = Numbers(len(before), z, self._codec.statics(state), predicted=False)
+        shown = Numbers(len(before), z, self._codec.statics(state), asked_from=steps)
         place = np.full(steps, self.place_id, dtype=np.int64)
         return Question(
             np.concatenate([before, place, self._fixed(asked.after)]), shown, len(values)

@@ -1,0 +1,142 @@
+"""The value interface: densities against scipy, draws against their distribution, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from loracast.backbone import (
+    VALUE_CHANNELS,
+    VALUE_STATICS,
+    History,
+    Mixture,
+    attach_values,
+    build_embedded,
+    embedded_config,
+    load_backbone,
+    load_values,
+    number_batch,
+    save_values,
+    values_of,
+)
+from loracast.errors import ModelError
+
+
+def _mixture() -> Mixture:
+    location = torch.tensor([[[-1.0, 0.5, 2.0]]])
+    scale = torch.tensor([[[0.1, 0.5, 1.5]]])
+    return Mixture(location, scale, torch.log(torch.tensor([[[0.2, 0.5, 0.3]]])))
+
+
+def _density(x: np.ndarray) -> np.ndarray:
+    parts = zip((0.2, 0.5, 0.3), (-1.0, 0.5, 2.0), (0.1, 0.5, 1.5), strict=True)
+    return np.sum([w * stats.laplace.pdf(x, m, s) for w, m, s in parts], axis=0)
+
+
+def test_the_likelihood_is_that_of_scipy_in_the_given_unit() -> None:
+    for x in (-3.0, -1.0, 0.2, 5.0):
+        nll = _mixture().nll(torch.tensor([[x]]), torch.tensor([[0.25]]))
+        # the density of x / 0.25 is 0.25 times that of x
+        np.testing.assert_allclose(nll.item(), -np.log(_density(np.array(x)) * 0.25), rtol=1e-5)
+
+
+def test_draws_follow_the_mixture() -> None:
+    rng = np.random.default_rng(3)
+    uniforms = torch.from_numpy(rng.random((20_000, 1, 2))).float()
+    n = len(uniforms)
+    mixture = Mixture(*(t.expand(n, -1, -1) for t in vars(_mixture()).values()))
+    drawn = mixture.draw(uniforms).numpy().ravel()
+    grid = np.linspace(-60, 60, 400_001)
+    cdf = np.cumsum(_density(grid)) * (grid[1] - grid[0])
+    assert stats.kstest(drawn, lambda x: np.interp(x, grid, cdf)).pvalue > 0.01
+
+
+def test_mirrored_uniforms_mirror_the_draw_about_its_component() -> None:
+    uniforms = torch.tensor([[[0.5, 0.9]], [[0.5, 0.1]]])
+    mixture = Mixture(*(t.expand(2, -1, -1) for t in vars(_mixture()).values()))
+    first, second = mixture.draw(uniforms).ravel().tolist()
+    assert first > 0.5 > second
+    np.testing.assert_allclose(first - 0.5, 0.5 - second, rtol=1e-5)
+
+
+def test_the_extremes_of_the_uniform_are_finite() -> None:
+    uniforms = torch.tensor([[[0.0, 0.0]], [[0.999999, 1.0]]])
+    mixture = Mixture(*(t.expand(2, -1, -1) for t in vars(_mixture()).values()))
+    assert torch.isfinite(mixture.draw(uniforms)).all()
+
+
+def test_history_holds_the_last_three_values() -> None:
+    z = torch.arange(10.0).reshape(1, 5, 2)
+    history = History.of(z)
+    assert history.values[0, 3, 1].tolist() == [7.0, 5.0, 3.0]
+    assert history.values[0, 0, 0].tolist() == [0.0, 0.0, 0.0]
+    grown = History.of(z[:, :4]).then(z[:, 4:])
+    assert torch.equal(grown.values, history.values[:, 4:])
+
+
+def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
+    values = np.array([[np.nan, 1], [2, np.nan], [np.nan, np.nan], [5, 7]], dtype=np.float32)
+    statics = np.ones((2, VALUE_STATICS), np.float32)
+    batch = number_batch([None, (2, values, statics, 1)], 7, torch.device("cpu"))
+    assert batch is not None
+    shown = batch.values[1, :, :2].numpy()
+    expected = [[2, 1], [2, 1], [2, 1], [2, 1], [2, 1], [5, 7], [5, 7]]
+    np.testing.assert_array_equal(shown, expected)
+    assert batch.observed[1, 2:6, :2].tolist() == [
+        [False, True],
+        [True, False],
+        [False, False],
+        [True, True],
+    ]
+    assert batch.is_value[1].tolist() == [False, False, True, True, True, True, False]
+    assert not batch.is_value[0].any()
+    # the first value has nothing before it, a missing one is never asked for
+    assert batch.targets[1].sum() == 3
+    assert not batch.targets[1, :3].any()
+    assert number_batch([None], 3, torch.device("cpu")) is None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    build_embedded(tmp_path / "base", embedded_config(64, 1, 96), seed=0)
+    return tmp_path / "base"
+
+
+def test_an_interface_is_saved_beside_a_model_and_found_again(folder: Path) -> None:
+    model = load_backbone(str(folder)).model
+    assert values_of(model) is None
+    made = attach_values(model, seed=5)
+    with torch.no_grad():
+        made.head_out.weight.normal_()
+    save_values(made, folder)
+    found = values_of(load_backbone(str(folder)).model)
+    assert found is not None
+    for name, weight in made.state_dict().items():
+        assert torch.equal(weight, found.state_dict()[name])
+
+
+def test_a_broken_interface_is_one_line(folder: Path) -> None:
+    (folder / "values.safetensors").write_bytes(b"no")
+    with pytest.raises(ModelError, match="value interface"):
+        load_backbone(str(folder))
+    model = load_backbone(str(folder), random_start=1).model
+    assert load_values(model, folder.parent) is None
+
+
+def test_absent_channels_change_nothing(folder: Path) -> None:
+    interface = attach_values(load_backbone(str(folder)).model, seed=1)
+    z = torch.randn(1, 6, VALUE_CHANNELS)
+    present = torch.tensor([[True, True] + [False] * (VALUE_CHANNELS - 2)])
+    observed = present[:, None].expand(1, 6, -1)
+    statics = torch.randn(1, VALUE_CHANNELS, VALUE_STATICS)
+    first = interface.embed(History.of(z), observed, present, statics)
+    z[..., 2:] += 100.0
+    statics[:, 2:] -= 1.0
+    second = interface.embed(History.of(z), observed, present, statics)
+    assert torch.equal(first, second)
+    z[..., 1] += 0.1
+    assert not torch.equal(first, interface.embed(History.of(z), observed, present, statics))
