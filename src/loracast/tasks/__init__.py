@@ -1,7 +1,31 @@
-"""What the model is asked to do: window -> prompt and target, symbols -> answer."""
+"""What the model is asked to do: window -> prompt and target, symbols -> answer.
+
+The annotation task has a package of its own, `tasks.annotation`; its main names are here too.
+"""
 
 from loracast.tasks._example import IGNORED, Example, Numbers
 from loracast.tasks._forecast import ForecastTask, Prompt
 from loracast.tasks._windows import ForecastWindows
+from loracast.tasks.annotation import (
+    AnnotatedSeries,
+    Annotation,
+    annotation_prompt,
+    answer_grammar,
+    answer_text,
+    parse_answer,
+)
 
-__all__ = ["IGNORED", "Example", "ForecastTask", "ForecastWindows", "Numbers", "Prompt"]
+__all__ = [
+    "IGNORED",
+    "AnnotatedSeries",
+    "Annotation",
+    "Example",
+    "ForecastTask",
+    "ForecastWindows",
+    "Numbers",
+    "Prompt",
+    "annotation_prompt",
+    "answer_grammar",
+    "answer_text",
+    "parse_answer",
+]

@@ -14,7 +14,6 @@ Change points ascend; segments are the trend labels of the stretches between the
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -60,16 +59,21 @@ def place_codes(length: int, digits: int, first: int = 0) -> tuple[int, ...]:
 
 
 def _code(index: int, length: int, digits: int, region: str | None = None, first: int = 0) -> int:
-    """The code whose index is nearest to `index`, and in the same region."""
+    """The canonical code whose index is nearest to `index`, and in the same region.
+
+    One of the two neighbours is in it: a region is wider than the step between codes.
+    """
     base = 10**digits
-    codes = [
-        c
-        for c in place_codes(length, digits, first)
-        if region is None or region_of(c * length // base, length) == region
+    above = -(-base * index // length)  # the first code at `index` or later
+    below = -(-base * ((above - 1) * length // base) // length)
+    fitting = [
+        code
+        for code in (below, above)
+        if 0 <= code < base
+        and code * length // base >= first
+        and region in (None, region_of(code * length // base, length))
     ]
-    right = bisect_right(codes, index, key=lambda c: c * length // base)
-    near = codes[max(right - 1, 0) : right + 1]
-    return min(near, key=lambda c: abs(c * length // base - index))
+    return min(fitting, key=lambda code: abs(code * length // base - index))
 
 
 def answer_text(

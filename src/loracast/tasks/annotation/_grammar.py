@@ -72,7 +72,7 @@ def _regex(length: int, fields: tuple[str, ...], places: bool) -> str:
             parts.append(f'"change_points":({"|".join(both)})')
             continue
         else:
-            value = r"(-?(0\.\d[1-9]|0\.[1-9]0|1\.00)|0\.00)"
+            value = r"(-?(0\.[0-9][1-9]|0\.[1-9]0|1\.00)|0\.00)"
         parts.append(f'"{name}":{value}')
     return r"\{" + ",".join(parts) + r"\}"
 
