@@ -87,8 +87,8 @@ def robust_rules(values: np.ndarray) -> SeriesFacts:
     - change points: PELT (Killick et al. 2012) for shifts of the mean, every position tried,
       penalty 3 sigma^2 log T, kept where the level steps by at least 0.1 of the range and 3 sigma
       from one point to the next;
-    - outliers: peaks and dips one point wide with a prominence of at least 6.5 sigma and 0.08 of
-      the range;
+    - outliers: peaks and dips one point wide with a prominence, among their four neighbours on
+      either side, of at least 6.5 sigma and 0.08 of the range;
     - extrema: first highest and lowest observed value.
 
     Args:
@@ -236,6 +236,6 @@ def _outliers(x: np.ndarray, sigma: float, seen: np.ndarray) -> tuple[int, ...]:
     least = max(LEAST_OUTLIER, OUTLIER_SIGMAS * sigma)
     found: set[int] = set()
     for side in (x, -x):
-        places, _ = find_peaks(side, prominence=least, width=(None, 1.4), rel_height=0.5)
+        places, _ = find_peaks(side, plateau_size=(1, 1), prominence=least, wlen=9, width=(0, 1.4))
         found.update(int(k) for k in places if seen[k])
     return tuple(sorted(found))
