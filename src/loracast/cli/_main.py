@@ -16,6 +16,7 @@ import typer
 from loracast import __version__
 from loracast.cli import (
     _adapters,
+    _annotations,
     _backtest,
     _data,
     _fit,
@@ -71,6 +72,7 @@ app.command("pretrain")(_pretrain.pretrain)
 app.add_typer(_ledger.app, name="ledger")
 app.add_typer(_adapters.app, name="adapters")
 app.add_typer(_data.app, name="data")
+app.add_typer(_annotations.app, name="annotations")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

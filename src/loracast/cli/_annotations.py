@@ -1,0 +1,388 @@
+"""`loracast annotations`: make labelled series, read them from elsewhere, audit their labels.
+
+The commands that train and evaluate an annotator join the same `app` from a module of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loracast.cli._options import AsJson, Seed, split_names, whole
+from loracast.cli._output import check_target, print_json, write_whole
+from loracast.errors import AnnotationError, ConfigError
+
+if TYPE_CHECKING:
+    from loracast.studies.annotation import (
+        Agreement,
+        OpenAITeacher,
+        RuleTeacher,
+        ServerConfig,
+        Teacher,
+        TeacherLabel,
+    )
+    from loracast.tasks.annotation import AnnotatedSeries
+
+__all__ = ["app"]
+
+LINES = (".jsonl",)
+TEACHERS = ("latents", "published", "robust", "openai")
+RULES = ("published", "robust")
+FORMATS = {"loracast": LINES, "published": LINES, "label-studio": (".json",)}
+SHOWN_ROWS = 12
+
+app = typer.Typer(
+    help="Labelled series: generate, import, audit; train and evaluate an annotator.",
+    no_args_is_help=True,
+)
+
+Labelled = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Labelled series: our JSONL, the published one, or Label Studio."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", help="File to write.")]
+Form = Annotated[str, typer.Option("--format", help=f"Of the file to write: {', '.join(FORMATS)}.")]
+Agree = Annotated[
+    str | None,
+    typer.Option(
+        "--agree",
+        help="Fields in which teacher and rule have to agree, such as trend,noise; or none.",
+    ),
+]
+
+
+@app.command("generate")
+def generate(
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    n: Annotated[int, typer.Option("--n", help="Number of series.")] = 1000,
+    seed: Seed = 0,
+    families: Annotated[
+        str | None, typer.Option("--families", help="Of series, with commas between.  [all]")
+    ] = None,
+    min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
+    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 1024,
+    teacher: Annotated[
+        str, typer.Option("--teacher", help=f"Who labels them: {', '.join(TEACHERS)}.")
+    ] = "latents",
+    rule: Annotated[
+        str, typer.Option("--rule", help="Whom the teacher is checked by: latents or a rule.")
+    ] = "latents",
+    agree: Agree = None,
+    rejected: Annotated[
+        Path | None,
+        typer.Option("--rejected", help="Log of what was not kept.  [OUT.rejected.jsonl]"),
+    ] = None,
+    form: Form = "loracast",
+    model: Annotated[str | None, typer.Option("--model", help="Of the server.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Of the server, such as http://host/v1.")
+    ] = None,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Show a line chart, to models that see.")
+    ] = False,
+    answer_tokens: Annotated[int, typer.Option("--answer-tokens", help="Of one answer.")] = 512,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Cap on all tokens, in and out.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", help="Cap on money; needs the prices.")
+    ] = None,
+    price_in: Annotated[
+        float, typer.Option("--price-in", help="Of a million tokens of prompt.")
+    ] = 0.0,
+    price_out: Annotated[
+        float, typer.Option("--price-out", help="Of a million tokens of answer.")
+    ] = 0.0,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Answers so far.  [OUT.cache.jsonl]")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", help="Requests at once.")] = 4,
+    tries: Annotated[int, typer.Option("--tries", help="Of one question.")] = 5,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds of one request.")] = 120.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the server would be asked, and its cost.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Series with known latents, labelled by a teacher; kept where teacher and rule agree.
+
+    The key of a server is read from the environment variable OPENAI_API_KEY.
+    """
+    _check_form(out, form)
+    whole("--n", n)
+    whole("--seed", seed, 0)
+    _one_of("--teacher", teacher, TEACHERS)
+    _one_of("--rule", rule, ("latents", *RULES))
+    if teacher != "openai" and (model or base_url or dry_run):
+        raise ConfigError("got --model, --base-url or --dry-run without --teacher openai")
+    if teacher == "openai" and not model:
+        raise ConfigError("got --teacher openai without a model; name it with --model")
+    fields = _agreed(agree)
+    log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
+    check_target(log, LINES, "--rejected")
+    names = split_names(families)
+
+    from loracast.cli._progress import Watcher
+    from loracast.studies.annotation import (
+        LatentTeacher,
+        OpenAITeacher,
+        Prices,
+        ServerConfig,
+        generate_labelled,
+    )
+
+    config: ServerConfig | None = None
+    if model is not None:
+        config = ServerConfig(
+            model=model,
+            base_url=base_url,
+            picture=picture,
+            seed=seed,
+            answer_tokens=answer_tokens,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
+            prices=Prices(price_in, price_out),
+            cache=cache or out.with_name(f"{out.name}.cache.jsonl"),
+            workers=workers,
+            tries=tries,
+            timeout=timeout,
+        )
+    with Watcher() as watcher:
+        watcher.stage("generate", n)
+        items = generate_labelled(
+            n, seed, families=names, lengths=(min_length, max_length), advance=watcher.advance
+        )
+        who: Teacher = LatentTeacher()
+        if config is not None:
+            who = server = OpenAITeacher(config, watcher.advance)
+            if dry_run:
+                _show_plan(server, items, as_json)
+                return
+        elif teacher != "latents":
+            who = _rule_teacher(teacher, watcher.advance)
+        watcher.stage(f"ask {who.name}", n)
+        labels = who.describe(items)
+        if teacher == rule:
+            fields, ruled = (), labels
+        else:
+            watcher.stage(f"check by {rule}", n)
+            judge = LatentTeacher() if rule == "latents" else _rule_teacher(rule, watcher.advance)
+            ruled = judge.describe(items)
+    result = _filtered(items, labels, ruled, fields, who.name, rule)
+    summary = _write(result, out, form, log if teacher != "latents" else None, n)
+    if config is not None:
+        summary["teacher"] = asdict(server.stats)
+    _report(summary, as_json)
+
+
+@app.command("import")
+def import_(
+    file: Labelled,
+    out: Out,
+    form: Form = "loracast",
+    agree: Annotated[
+        str | None,
+        typer.Option("--agree", help="Keep rows whose labels agree with the rules here.  [none]"),
+    ] = None,
+    rules: Annotated[
+        str, typer.Option("--rules", help=f"For --agree: {', '.join(RULES)}.")
+    ] = "published",
+    rejected: Annotated[
+        Path | None,
+        typer.Option("--rejected", help="Log of what was not kept.  [OUT.rejected.jsonl]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read labelled series of any known format, and write them in one of ours."""
+    _check_form(out, form)
+    _one_of("--rules", rules, RULES)
+    fields = () if agree is None else _agreed(agree)
+    log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
+    check_target(log, LINES, "--rejected")
+
+    from loracast.cli._progress import Watcher
+    from loracast.studies.annotation import Agreement, LatentTeacher, read_labelled
+
+    records = read_labelled(file)
+    if fields:
+        with Watcher() as watcher:
+            watcher.stage(f"check by {rules}", len(records))
+            ruled = _rule_teacher(rules, watcher.advance).describe(records)
+        labels = LatentTeacher().describe(records)
+        result = _filtered(records, labels, ruled, fields, "file", rules)
+    else:
+        result = Agreement(tuple(records), ())
+    summary = _write(result, out, form, log if fields else None, len(records))
+    _report(summary, as_json)
+
+
+@app.command("audit")
+def audit(
+    file: Labelled,
+    rules: Annotated[
+        str, typer.Option("--rules", help=f"What reads the numbers: {', '.join(RULES)}.")
+    ] = "published",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """How far a labelled set agrees with its rules, by field, and the rows to look at."""
+    _one_of("--rules", rules, RULES)
+    whole("--seed", seed, 0)
+
+    from loracast.cli._progress import Watcher
+    from loracast.studies.annotation import audit_labels, read_labelled
+
+    records = read_labelled(file)
+    with Watcher() as watcher:
+        watcher.stage(f"read by {rules}", len(records))
+        found = audit_labels(records, rules, seed=seed, advance=watcher.advance)
+    if as_json:
+        print_json({"file": str(file), **found})
+    else:
+        _show_audit(file, found)
+
+
+def _check_form(out: Path, form: str) -> None:
+    _one_of("--format", form, tuple(FORMATS))
+    check_target(out, FORMATS[form], "--out")
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"got {option} {value!r}; expected one of {', '.join(known)}")
+
+
+def _agreed(text: str | None) -> tuple[str, ...]:
+    from loracast.tasks.annotation import LABEL_FIELDS
+
+    if text is None:
+        return LABEL_FIELDS
+    names = [] if text == "none" else split_names(text) or []
+    unknown = [name for name in names if name not in LABEL_FIELDS]
+    if unknown:
+        raise ConfigError(
+            f"got --agree {text!r}; expected none, or some of {', '.join(LABEL_FIELDS)}"
+        )
+    return tuple(names)
+
+
+def _rule_teacher(rules: str, advance: Any) -> RuleTeacher:
+    from loracast.studies.annotation import RuleTeacher
+
+    return RuleTeacher(rules, advance)
+
+
+def _filtered(
+    items: list[AnnotatedSeries],
+    labels: list[TeacherLabel],
+    ruled: list[TeacherLabel],
+    fields: tuple[str, ...],
+    teacher: str,
+    rule: str,
+) -> Agreement:
+    from loracast.studies.annotation import filter_agreement
+
+    return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule)
+
+
+def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) -> dict[str, Any]:
+    from loracast.studies.annotation import write_labelled, write_rejections
+
+    if log is not None:
+        write_whole(log, lambda to: write_rejections(to, result.rejections))
+    if not result.kept:
+        first = f"; the first reason: {result.rejections[0].reason}" if result.rejections else ""
+        cap = f"; {result.not_asked} not asked because of a cap" if result.not_asked else ""
+        raise AnnotationError(f"none of {n} rows was kept, so {out} was not written{cap}{first}")
+    write_whole(out, lambda to: write_labelled(to, result.kept, form))
+    return {
+        "file": str(out),
+        "rows": n,
+        "kept": len(result.kept),
+        "rejected": result.rows_rejected,
+        "rejected_by_field": result.by_field,
+        "not_asked": result.not_asked,
+        "rejections": None if log is None else str(log),
+    }
+
+
+def _report(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    typer.echo(f"{summary['kept']} of {summary['rows']} rows: {summary['file']}")
+    if summary["rejected"]:
+        fields = ", ".join(f"{name} {k}" for name, k in summary["rejected_by_field"].items())
+        typer.echo(f"{summary['rejected']} rejected ({fields}): {summary['rejections']}")
+    if summary["not_asked"]:
+        typer.echo(f"{summary['not_asked']} not asked: a cap was reached; raise it and go on")
+    if stats := summary.get("teacher"):
+        retries = sum(stats["retries"].values())
+        typer.echo(
+            f"{stats['requests']} requests, {stats['cached']} answers from the cache, {retries} "
+            f"retries; {stats['tokens']:,} tokens, cost {stats['cost']:.4f}"
+        )
+        for what, count in stats["fallbacks"].items():
+            typer.echo(f"note: {what} ({count} times)", err=True)
+
+
+def _show_plan(teacher: OpenAITeacher, items: list[AnnotatedSeries], as_json: bool) -> None:
+    plan = teacher.plan(items)
+    if as_json:
+        print_json({"dry_run": True, "model": teacher.name, **asdict(plan)})
+        return
+    typer.echo(
+        f"{plan.requests} requests to {teacher.name}, {plan.cached} answers in the cache; at most "
+        f"{plan.tokens_at_most:,} tokens, cost at most {plan.cost_at_most:.4f}, retries left out"
+    )
+    if plan.within_caps < plan.requests:
+        typer.echo(f"the caps surely hold for {plan.within_caps} of them")
+    if plan.unreadable:
+        typer.echo(f"{plan.unreadable} series cannot be asked about")
+
+
+def _show_audit(file: Path, found: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    title = f"{file.name}: {found['n']} rows against the {found['rules']} rules"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("field")
+    for name in ("rows", "accuracy", "lenient", "kappa", "majority"):
+        table.add_column(name, justify="right")
+    for name, score in found["fields"].items():
+        numbers = (score[k] for k in ("accuracy", "lenient_accuracy", "kappa", "majority"))
+        table.add_row(name, str(score["n"]), *map(share, numbers))
+    whole_rows = found["all_fields"]
+    both = (whole_rows["accuracy"], whole_rows["lenient_accuracy"])
+    table.add_row("all", str(whole_rows["n"]), *map(share, both), "", "")
+    console = Console()
+    console.print(table)
+    for name, score in found["fields"].items():
+        if not score["n"]:
+            continue
+        cross = Table(
+            title=f"{name}: rule down, label across", title_justify="left", box=box.SIMPLE
+        )
+        cross.add_column("")
+        for label in next(iter(score["confusion"].values())):
+            cross.add_column(label, justify="right")
+        for label, counts in score["confusion"].items():
+            cross.add_row(label, *map(str, counts.values()))
+        console.print(cross)
+        rows = ", ".join(map(str, score["rows"][:SHOWN_ROWS]))
+        more = len(score["rows"]) - SHOWN_ROWS
+        typer.echo(
+            f" look at rows {rows or '– none'}" + (f" and {more} more (--json)" if more > 0 else "")
+        )
+    if found["unreadable"]:
+        typer.echo(f"unreadable by the rules: rows {', '.join(map(str, found['unreadable']))}")
