@@ -1,0 +1,415 @@
+"""Annotated series in files: what is written is read back, what is broken is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loracast.errors import AnnotationError
+from loracast.series._facts import Extremum, SeriesFacts, TrendSegment, region_of
+from loracast.tasks.annotation import (
+    UNKNOWN_INDEX,
+    AnnotatedSeries,
+    Annotation,
+    annotation_row,
+    label_studio_config,
+    label_studio_task,
+    profile_sentences,
+    published_line,
+    read_label_studio,
+    read_published,
+    read_records,
+    record_line,
+    write_csv,
+    write_label_studio,
+    write_published,
+    write_records,
+)
+
+VALUES = np.array([0.0, 1.0, 5.0, np.nan, 2.0, 2.5, 3.0, 9.0])
+FACTS = SeriesFacts(
+    length=8,
+    trend="increasing",
+    segments=(TrendSegment(0, 3, "flat", 0.5), TrendSegment(4, 7, "increasing", 1.0)),
+    noise="low",
+    sigma=0.01,
+    extrema=(Extremum("max", 7, 9.0, "end"), Extremum("min", 0, 0.0, "beginning")),
+    period=2.5,
+    change_points=(4,),
+    outliers=(2,),
+    clear=frozenset({"trend", "max"}),
+)
+DAYS = tuple(f"2024-03-0{d}" for d in range(1, 9))
+
+
+def _same(a: object, b: object) -> bool:
+    """Equal as JSON with NaN equal to NaN; sets in any order."""
+    return json.dumps(asdict(a), default=sorted) == json.dumps(asdict(b), default=sorted)
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_our_format_keeps_everything(any_facts, tmp_path_factory, data) -> None:
+    facts = data.draw(any_facts(complete=False))
+    facts = replace(facts, clear=frozenset(data.draw(st.sets(st.sampled_from(["trend", "min"])))))
+    numbers = st.one_of(st.just(float("nan")), st.floats(allow_nan=False, allow_infinity=False))
+    size = min(facts.length, 5)  # draw a few, repeat them
+    values = np.resize(data.draw(st.lists(numbers, min_size=size, max_size=size)), facts.length)
+    record = AnnotatedSeries(
+        values=values,
+        facts=facts,
+        id=data.draw(st.text(max_size=5)),
+        annotation=Annotation.from_facts(facts),
+        provenance={"seed": 3, "teacher": "rules"},
+    )
+    path = tmp_path_factory.mktemp("records") / "rows.jsonl"
+    assert write_records(path, [record, record]) == 2
+    for got in read_records(path):
+        np.testing.assert_array_equal(got.values, record.values)
+        assert _same(got.facts, record.facts)
+        assert (got.id, got.annotation, got.provenance) == (
+            record.id, record.annotation, record.provenance
+        )  # fmt: skip
+    text = path.read_text(encoding="utf-8")
+    assert "NaN" not in text and text.count("\n") == 2
+
+
+def test_a_record_with_an_unknown_place_and_a_time_axis(tmp_path: Path) -> None:
+    facts = SeriesFacts(8, extrema=(Extremum("max", UNKNOWN_INDEX, float("nan"), "end"),))
+    record = AnnotatedSeries(VALUES, facts, "a", DAYS, sentences={"trend": "It rises."})
+    write_records(tmp_path / "r.jsonl", [record])
+    got = read_records(tmp_path / "r.jsonl")[0]
+    assert got.index == DAYS and got.sentences == {"trend": "It rises."}
+    assert _same(got.facts, facts)
+
+
+def _line(**change: object) -> str:
+    data = json.loads(record_line(AnnotatedSeries(VALUES, FACTS, "a")))
+    for key, value in change.items():
+        if value is None:
+            del data[key]
+        else:
+            data[key] = value
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (_line(values=None), "values: Field required"),
+        (_line(values=[]), "values"),
+        (_line(values=[1, "2"]), "values.1"),
+        (_line(values=[1, 2]), "got 2 values and facts of 8 points"),
+        (_line(index=[1, 2]), "got 8 values and index of 2 points"),
+        (_line(schema_version=2), "schema_version"),
+        (_line(mood="fine"), "mood: Extra inputs"),
+        (_line(facts={"length": 8, "trend": "up"}), "facts.trend"),
+        (_line(facts={"length": 8, "outliers": [1.5]}), "facts.outliers.0"),
+        (_line(annotation={"length": "8"}), "annotation: length"),
+        (_line(annotation={"length": 9}), "annotation of 9 points"),
+        ('{"values": [NaN]}', "NaN is no JSON"),
+        ("<html>", "no JSON"),
+        ("[1]", "valid dictionary"),
+        ("", "no rows"),
+    ],
+)
+def test_a_broken_row_is_named_with_file_line_and_key(tmp_path, line: str, match: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    good = record_line(AnnotatedSeries(VALUES, FACTS)) + "\n\n" if line else ""
+    path.write_text(good + line, encoding="utf-8")
+    with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
+        read_records(path)
+    assert str(caught.value).startswith(f"{path}, line 3: " if line else f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    infinite = np.array([np.inf])
+    with pytest.raises(AnnotationError, match="finite numbers"):
+        record_line(AnnotatedSeries(infinite, SeriesFacts(1)))
+    with pytest.raises(AnnotationError, match="JSON values in its provenance"):
+        record_line(AnnotatedSeries(VALUES, FACTS, provenance={"model": object()}))
+
+
+@pytest.mark.parametrize("read", [read_records, read_published, read_label_studio])
+def test_a_missing_file_is_one_clear_line(tmp_path: Path, read) -> None:
+    with pytest.raises(AnnotationError, match="cannot be read"):
+        read(tmp_path / "no.jsonl")
+
+
+def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> None:
+    path, record = tmp_path / "no" / "x", AnnotatedSeries(VALUES, FACTS)
+    for write in (write_records, write_published, write_label_studio):
+        with pytest.raises(AnnotationError, match="cannot be written"):
+            write(path, [record])
+    with pytest.raises(AnnotationError, match="cannot be written"):
+        write_csv(path, [Annotation.from_facts(FACTS)])
+
+
+def test_the_published_format_both_ways(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_published(path, [AnnotatedSeries(VALUES, FACTS)])
+    row = json.loads(path.read_text(encoding="utf-8"))
+    assert list(row) == ["index", "input", "output"]
+    assert row["input"].endswith("Series: [00, 11, 55, ??, 22, 27, 33, 99]")
+    assert json.loads(row["output"]) == profile_sentences(Annotation.from_facts(FACTS))
+    got = read_published(path)[0]
+    assert (got.id, got.facts.trend, got.facts.noise) == ("0", "increasing", "low")
+    assert {e.kind: e.region for e in got.facts.extrema} == {"max": "end", "min": "beginning"}
+    np.testing.assert_array_equal(got.values, [0, 11, 55, np.nan, 22, 27, 33, 99])
+
+
+def test_the_published_rows_survive(shared_dir, tmp_path: Path) -> None:
+    source = shared_dir / "data" / "dlaa_annotations_dev.jsonl"
+    rows = read_published(source)
+    again = [published_line(row, int(row.id)) for row in rows]
+    for line, wanted in zip(again, source.read_text(encoding="utf-8").splitlines(), strict=True):
+        got, want = json.loads(line), json.loads(wanted)
+        assert (got["index"], got["input"]) == (want["index"], want["input"])
+        assert json.loads(got["output"]) == json.loads(want["output"])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"input": "Describe it."}, "input: got no series"),
+        ({"input": "Series: []"}, "input: could not convert"),
+        ({"input": "Series: [1, x]"}, "input: could not convert"),
+        ({"output": "It rises."}, "output: Expecting value"),
+        ({"output": "[]"}, "output: got list"),
+        ({"output": '{"mood": "x"}'}, "output: got the keys ['mood']"),
+        ({"output": '{"trend": 1}'}, "output: trend: got 1"),
+        ({"index": "0"}, "index"),
+        ({"answer": "x"}, "answer: Extra"),
+    ],
+)
+def test_a_broken_published_row_is_named(tmp_path: Path, change, match: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"index": 0, "input": "Series: [1, 2]", "output": "{}"} | change
+    path.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
+        read_published(path)
+    assert str(caught.value).startswith(f"{path}, line 1: ")
+
+
+def test_the_table_has_one_column_a_field(tmp_path: Path) -> None:
+    full = Annotation.from_facts(
+        FACTS, index=DAYS, id="a, b", confidence={"noise": 0.1, "max": 0.9}, threshold=0.5
+    )
+    plain = Annotation.from_facts(SeriesFacts(8), fields=("trend",))
+    assert list(annotation_row(full)) == list(annotation_row(plain))
+    path = tmp_path / "rows.csv"
+    assert write_csv(path, [full, plain]) == 2
+    with path.open(encoding="utf-8", newline="") as stream:
+        first, second = csv.DictReader(stream)
+    assert first["id"] == "a, b" and first["trend"] == "increasing" and first["noise"] == ""
+    assert (first["max_index"], first["max_value"], first["max_region"]) == (
+        "2024-03-08", "9.0", "end"
+    )  # fmt: skip
+    assert first["outliers"] == "2024-03-03" and first["confidence_max"] == "0.9"
+    assert first["segments"].startswith("flat:2024-03-01..2024-03-04;increasing:")
+    assert first["abstained"] == "noise" and first["prose"].startswith("The overall trend")
+    assert second["change_points"] == "" and second["trend"] == ""
+    with pytest.raises(AnnotationError, match="no annotations"):
+        write_csv(path, [])
+
+
+# Label Studio
+
+
+def _submitted(task: dict) -> dict:
+    """The task as a labeller leaves it who agrees with every prediction."""
+    result = [dict(r, origin="prediction") for r in task["predictions"][0]["result"]]
+    old = {"id": 1, "was_cancelled": False, "result": []}
+    done = {"id": 2, "was_cancelled": False, "result": result}
+    dropped = {"id": 3, "was_cancelled": True, "result": [{"type": "nonsense"}]}
+    return {"id": 17, "data": task["data"], "annotations": [old, done, dropped]}
+
+
+def _export(folder: Path, tasks: object) -> Path:
+    path = folder / "export.json"
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    return path
+
+
+def test_the_task_is_what_label_studio_reads() -> None:
+    annotation = Annotation.from_facts(FACTS, DAYS, confidence={"trend": 0.9, "max": 0.6})
+    task = label_studio_task(AnnotatedSeries(VALUES, FACTS, "a", DAYS, annotation), "v1")
+    times = [f"{day}T00:00:00.000" for day in DAYS]
+    assert task["data"]["ts"] == {"time": times, "value": [0, 1, 5, None, 2, 2.5, 3, 9]}
+    prediction = task["predictions"][0]
+    assert prediction["model_version"] == "v1" and prediction["score"] == 0.6
+    results = prediction["result"]
+    assert len({r["id"] for r in results}) == len(results)
+    point = next(r for r in results if r["value"].get("timeserieslabels") == ["maximum"])
+    assert point == {
+        "id": point["id"], "from_name": "label", "to_name": "ts", "type": "timeserieslabels",
+        "score": 0.6,
+        "value": {"start": times[7], "end": times[7], "instant": True,
+                  "timeserieslabels": ["maximum"]},
+    }  # fmt: skip
+    span = next(r for r in results if r["value"].get("timeserieslabels") == ["flat"])["value"]
+    assert (span["start"], span["end"], span["instant"]) == (times[0], times[3], False)
+    config = ET.fromstring(label_studio_config(timestamps=True))
+    named = {e.get("name"): e for e in config.iter() if e.get("name")}
+    known = {e.get("value") for e in config.iter("Label")}
+    for result in results:
+        assert result["from_name"] in named and result["to_name"] == "ts"
+        assert named[result["from_name"]].tag.lower() == result["type"]
+        assert set(result["value"].get("timeserieslabels", [])) <= known
+        choices = {c.get("value") for c in named[result["from_name"]].iter("Choice")}
+        assert set(result["value"].get("choices", [])) <= choices
+    assert named["ts"].get("timeFormat") and named["ts"].get("timeColumn") == "time"
+    assert "timeFormat" not in label_studio_config()
+    ET.fromstring(label_studio_config())
+
+
+@settings(max_examples=40)
+@given(stamps=st.booleans(), data=st.data())
+def test_agreed_predictions_come_back_as_the_facts(
+    any_facts, tmp_path_factory, stamps: bool, data
+) -> None:
+    facts = data.draw(any_facts(complete=False))
+    values = np.linspace(-1.0, 1.0, facts.length)
+    index = None
+    if stamps:
+        days = np.datetime64("2020-02-01") + np.arange(facts.length)
+        index = tuple(np.datetime_as_string(days))
+    record = AnnotatedSeries(values, facts, "a", index)
+    task = label_studio_task(record)
+    got = read_label_studio(_export(tmp_path_factory.mktemp("ls"), [_submitted(task)]))[0]
+    np.testing.assert_array_equal(got.values, values)
+    assert (got.facts.trend, got.facts.noise) == (facts.trend, facts.noise)
+    assert got.facts.period == facts.period
+    assert (got.facts.change_points, got.facts.outliers) == (facts.change_points, facts.outliers)
+    assert [(s.start, s.end, s.label) for s in got.facts.segments] == [
+        (s.start, s.end, s.label) for s in facts.segments
+    ]
+    assert [(e.kind, e.index, e.region) for e in got.facts.extrema] == [
+        (e.kind, e.index, e.region) for e in facts.extrema
+    ]
+    assert all(e.value == values[e.index] for e in got.facts.extrema)
+
+
+def _hand_made(**value: object) -> dict:
+    """A task of eight half-hours, with one region drawn by hand."""
+    given = {"start": 1.2, "end": 1.2, "instant": True, "timeserieslabels": ["outlier"]} | value
+    given = {k: v for k, v in given.items() if v is not None}
+    times = [0.5 * i for i in range(8)]
+    region = {"id": "x", "from_name": "label", "to_name": "ts", "type": "timeserieslabels"}
+    return {
+        "id": 5,
+        "data": {"ts": {"time": times, "value": [None if v != v else v for v in VALUES]}},
+        "annotations": [{"result": [region | {"value": given}]}],
+    }
+
+
+def test_a_region_drawn_by_hand_goes_to_the_nearest_step(tmp_path: Path) -> None:
+    got = read_label_studio(_export(tmp_path, [_hand_made()]))[0]
+    assert got.facts.outliers == (2,) and got.provenance["task"] == 5
+    drawn = _hand_made(start=3.6, end=0.4, timeserieslabels=["flat"])
+    segment = read_label_studio(_export(tmp_path, [drawn]))[0].facts.segments[0]
+    assert (segment.start, segment.end, segment.label) == (1, 7, "flat")
+    highest = read_label_studio(_export(tmp_path, [_hand_made(timeserieslabels=["maximum"])]))
+    assert highest[0].facts.extrema == (Extremum("max", 2, 5.0, region_of(2, 8)),)
+
+
+def test_milliseconds_since_1970_on_a_time_axis(tmp_path: Path) -> None:
+    task = _submitted(label_studio_task(AnnotatedSeries(VALUES, SeriesFacts(8), "a", DAYS)))
+    third = int(np.datetime64("2024-03-03", "ms").astype(int))
+    value = {"start": third, "end": third + 0.4, "timeserieslabels": ["change point"]}
+    task["annotations"][1]["result"] = [{"type": "timeserieslabels", "value": value}]
+    assert read_label_studio(_export(tmp_path, [task]))[0].facts.change_points == (2,)
+
+
+def test_tasks_that_nobody_labelled_are_left_out(tmp_path: Path) -> None:
+    untouched = _hand_made() | {"annotations": []}
+    cancelled = _hand_made()
+    cancelled["annotations"][0]["was_cancelled"] = True
+    assert len(read_label_studio(_export(tmp_path, [untouched, _hand_made(), cancelled]))) == 1
+    with pytest.raises(AnnotationError, match="2 tasks, none annotated"):
+        read_label_studio(_export(tmp_path, [untouched, cancelled]))
+
+
+def _with(path: str, value: object) -> dict:
+    """The hand-made task with one place of it changed, or removed (None)."""
+    task = _hand_made()
+    at: object = task
+    *way, last = [int(p) if p.isdigit() else p for p in path.split(".")]
+    for part in way:
+        at = at[part]
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return task
+
+
+@pytest.mark.parametrize(
+    ("task", "match"),
+    [
+        (_hand_made(timeserieslabels=["weird"]),
+         "task 0, result 0, value: key 'timeserieslabels': got ['weird']; expected one of maximum"),
+        (_hand_made(timeserieslabels=[]), "got []"),
+        (_hand_made(timeserieslabels=None), "missing key 'timeserieslabels'"),
+        (_hand_made(start=None), "task 0, result 0, value: missing key 'start'"),
+        (_hand_made(start="soon"), "key 'start': got 'soon'; expected a number"),
+        (_hand_made(start=True), "key 'start': got True"),
+        (_hand_made(end=99), "key 'end': got 99, which lies outside the series"),
+        (_hand_made(end=3.0), "expected a single point, start = end"),
+        (_hand_made() | {"data": {}}, "task 0, data: missing key 'ts'"),
+        (_with("data.ts.value", None), "data.ts: missing key 'value'"),
+        (_with("data.ts.value", [1]), "got 8 times and 1 values"),
+        (_with("data.ts.value.1", "x"), "expected numbers or null"),
+        (_with("data.ts.time.1", "x"), "expected numbers only, or ISO 8601"),
+        (_with("annotations.0.result", None), "missing key 'result'"),
+        (_with("annotations.0.result.0.value", None), "result 0: missing key 'value'"),
+        (_with("annotations.0.result.0.type", None), "missing key 'type'"),
+        (_with("annotations.0.result.0.type", "brush"), "got 'brush'"),
+        (_with("annotations.0.result.0",
+               {"type": "choices", "from_name": "trend", "value": {"choices": ["up"]}}),
+         "got ['up']; expected one of increasing, decreasing, flat"),
+        (_with("annotations.0.result.0",
+               {"type": "choices", "from_name": "mood", "value": {"choices": ["up"]}}),
+         "got 'mood'"),
+        (_with("annotations.0.result.0",
+               {"type": "number", "from_name": "period", "value": {"number": 0}}),
+         "expected steps above 0"),
+        (_with("annotations", [3]), "expected a JSON object"),
+        ("text", "got str; expected a JSON object"),
+    ],
+)  # fmt: skip
+def test_a_broken_label_is_named_with_task_and_key(tmp_path: Path, task, match: str) -> None:
+    with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
+        read_label_studio(_export(tmp_path, [task]))
+    assert "\n" not in str(caught.value)
+
+
+def test_two_maxima_are_refused(tmp_path: Path) -> None:
+    task = _hand_made(timeserieslabels=["maximum"])
+    task["annotations"][0]["result"] *= 2
+    with pytest.raises(AnnotationError, match="result 1, value: got a second maximum"):
+        read_label_studio(_export(tmp_path, [task]))
+    with pytest.raises(AnnotationError, match="got dict; expected a list of tasks"):
+        read_label_studio(_export(tmp_path, task))
+
+
+@pytest.mark.parametrize(
+    ("record", "match"),
+    [
+        (AnnotatedSeries(np.array([np.inf]), SeriesFacts(1), "a"), "'a': got an infinite value"),
+        (AnnotatedSeries(np.zeros(1), SeriesFacts(1), "a", ("soon",)), "ISO 8601"),
+    ],
+)
+def test_what_label_studio_cannot_show_is_refused(record, match: str) -> None:
+    with pytest.raises(AnnotationError, match=match):
+        label_studio_task(record)
