@@ -29,15 +29,15 @@ def _quiet_libraries() -> object:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_agrees_with_torch_on_small_models(family: str) -> None:
     pytest.importorskip("torch")
-    works = ("forward", "prefill", "decode", "full training", "LoRA q", "LoRA all")
+    works = ("prefill", "decode", "full training", "LoRA q", "LoRA all")
     rows = agreement_table((family,), full_shape=False, works=works)
     assert {r.attention for r in rows} == {"sdpa", "eager"}
-    assert len(rows) >= 24
+    assert len(rows) >= 20
     assert worst_error(rows) < 1e-12  # measured 0 in all cases
 
 
-@pytest.mark.slow
 def test_agrees_with_torch_on_the_full_qwen_shape() -> None:
+    """One forward pass and one LoRA step, full and pruned head, under fake tensors: seconds."""
     pytest.importorskip("torch")
     rows = agreement_table((), attentions=("sdpa",), works=("forward", "LoRA q_proj,v"))
     assert len(rows) == 4
@@ -158,7 +158,7 @@ def test_head_positions_and_pruning() -> None:
         (lambda: get_convention("exact", attention="flash"), "sdpa"),
         (lambda: get_convention("coursework", attention="sdpa"), "options"),
         (lambda: LoraSpec(0), "at least 1"),
-        (lambda: LoraSpec(4, "q_proj"), "tuple"),
+        (lambda: LoraSpec(4, "q_proj"), "tuple"),  # type: ignore[arg-type]
         (
             lambda: get_convention("exact").train_step(TINY, 1, 2, LoraSpec(2, layers=(3,))),
             r"0\.\.2",

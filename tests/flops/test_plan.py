@@ -64,9 +64,17 @@ def _plan(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, A
     ("rank", "window", "update"),
     [
         (2, 11, {}),  # neither the largest rank nor the full window, and a capped final stage
-        (8, 24, {"max_final_steps": 10**6, "budget": "2.5e9", "random_start": False}),
         # Tokens of a step vary: lengths differ from row to row, and forecasts are a range.
-        (2, 11, {"codec": {"name": "llmtime"}, "budget": "1.4e10"}),
+        (
+            4,
+            11,
+            {
+                "codec": {"name": "llmtime"},
+                "budget": "1.1e10",
+                "grid": None,
+                "max_final_steps": 10**6,
+            },
+        ),
     ],
 )
 def test_a_study_spends_what_was_planned_for_its_choices(
@@ -106,9 +114,10 @@ def test_a_study_spends_what_was_planned_for_its_choices(
         name, cost = stage["name"], by_stage[stage["name"]]
         assert 0.999 * stage["lowest_flops"] <= cost <= 1.001 * stage["highest_flops"], name
         if not (varied and stage["kind"] == "generate"):
-            assert mine["stages"][name]["flops"] == pytest.approx(cost, rel=0.02), name
             assert before[name] == pytest.approx(cost, rel=0.02), name
-            assert before[name] == pytest.approx(mine["stages"][name]["flops"], rel=0.02), name
+            # What the forecasts do not use is the final stage's, so it is a range as they are.
+            if not (varied and name in ("final", "random_start")):
+                assert mine["stages"][name]["flops"] == pytest.approx(cost, rel=0.02), name
         else:
             assert stage["lowest_flops"] < cost < before[name] == stage["highest_flops"]
     low, high = planned["total_range_flops"]
@@ -124,12 +133,12 @@ def test_a_shape_without_weights_and_a_budget_that_is_too_small(
     big = _plan(capsys, recipe, "--budget", "1e17", "--model", "Qwen/Qwen2.5-0.5B-Instruct")
     assert big["fits"]
     whole = _plan(capsys, recipe)
-    half = whole["total_flops"] / 2
-    small = _plan(capsys, recipe, "--budget", f"{half:.0f}")
+    search = sum(s["flops"] for s in whole["stages"][:6])  # what is left is the final stage's
+    small = _plan(capsys, recipe, "--budget", f"{0.95 * search:.0f}")
     assert not small["fits"]
-    assert small["unfit"]
+    assert small["unfit"][0] == "context.24"
     assert small["largest_fit"]["fits"]
-    assert small["largest_fit"]["total_flops"] <= half
+    assert small["largest_fit"]["total_flops"] <= 0.95 * search
     none = _plan(capsys, recipe, "--budget", "1e6")
     assert none["largest_fit"] is None
     assert "one step of every stage" in str(none["note"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loracast.flops import Architecture, Plan, PlannedStage, parse_flops
 from loracast.studies._pricing import Pricer
@@ -33,11 +33,14 @@ class StudyPlan:
         plans: choice -> stages in their order; stages before the choice are the same in all.
         architecture: of the model as it runs (pruned vocabulary).
         row_tokens: tokens of the longest row of a training batch.
+        lean: the same choices where the first forecast costs its least, which leaves more for the
+            final stage; empty where a forecast's cost is sure.
     """
 
     plans: Mapping[Choice, Plan]
     architecture: Architecture
     row_tokens: int
+    lean: Mapping[Choice, Plan]
 
     @property
     def costliest(self) -> Choice:
@@ -52,7 +55,7 @@ class StudyPlan:
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Stage -> the least and the most it can cost over all choices; equal where it is sure."""
         spans: dict[str, tuple[float, float]] = {}
-        for plan in self.plans.values():
+        for plan in (*self.plans.values(), *self.lean.values()):
             for stage in plan.stages:
                 low, high = stage.range_flops
                 known = spans.get(stage.name, (low, high))
@@ -62,8 +65,9 @@ class StudyPlan:
     @property
     def total_range(self) -> tuple[float, float]:
         """The least and the most that the whole study can cost."""
-        lows = [sum(s.range_flops[0] for s in plan.stages) for plan in self.plans.values()]
-        return min(lows), self.plan.total_flops
+        plans = (*self.plans.values(), *self.lean.values())
+        lows = [sum(s.range_flops[0] for s in plan.stages) for plan in plans]
+        return min(lows), max(plan.total_flops for plan in plans)
 
 
 def plan_study(recipe: Recipe) -> StudyPlan:
@@ -81,12 +85,15 @@ def plan_study(recipe: Recipe) -> StudyPlan:
     windows = (full,) if recipe.contexts is None else tuple({*recipe.contexts.windows, full})
     before = _until_the_grid(pricer)
     # The largest come first: of choices that cost the same, those are named.
-    plans = {
-        Choice(rank, window): _plan(pricer, before, rank, window)
-        for rank, window in itertools.product(sorted(ranks)[::-1], sorted(windows)[::-1])
-    }
+    choices = [Choice(r, w) for r in sorted(ranks)[::-1] for w in sorted(windows)[::-1]]
+    plans = {c: _plan(pricer, before, c.rank, c.window) for c in choices}
+    least, most = before[0].range_flops
+    lean: dict[Choice, Plan] = {}
+    if least < most:
+        cheap = [replace(before[0], flops=least, lowest_flops=None), *before[1:]]
+        lean = {c: _plan(pricer, cheap, c.rank, c.window) for c in choices}
     longest = max(len(example) for example in pricer.source(full).batch(0))
-    return StudyPlan(plans, pricer.architecture, longest)
+    return StudyPlan(plans, pricer.architecture, longest, lean)
 
 
 def _until_the_grid(pricer: Pricer) -> list[PlannedStage]:
