@@ -78,7 +78,8 @@ def compare_methods(
         adapter: folder of an adapter; without one, `adapted` is left out.
         model: the base of `zero_shot` (default: the adapter's own, else the embedded one), or
             where the adapter's base is now.
-        codec: of `zero_shot` without an adapter; with one it is the adapter's.
+        codec: of `zero_shot` without an adapter (default as in `Engine.open`); with one it is the
+            adapter's.
         methods: names, in the order wanted; None takes all of `METHODS` that can run.
         samples: S paths a series.
         seed: of the draws.
@@ -156,7 +157,7 @@ def _engine(
 ) -> Engine:
     """The adapted model, or the base that it was adapted from."""
     if adapter is None:
-        made = make_codec(**dict(codec or {}))
+        made = None if codec is None else make_codec(**dict(codec))
         return calibrated(Engine.open(model or "embedded", made), past.values)
     folder = adapter_folder(adapter)
     if method == "adapted":

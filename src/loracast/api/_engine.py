@@ -20,7 +20,14 @@ from loracast.adapters import (
     save_adapter,
 )
 from loracast.api._spread import spread_factors, widened
-from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.backbone import (
+    Backbone,
+    has_values,
+    load_backbone,
+    resolve_model,
+    symbol_ids,
+    values_of,
+)
 from loracast.codec import Codec, ContinuousCodec, make_codec
 from loracast.decoding import (
     TokenAutomaton,
@@ -96,14 +103,19 @@ class Engine:
 
     @classmethod
     def open(
-        cls, model: str, codec: Codec | dict[str, Any], *, random_start: int | None = None
+        cls, model: str, codec: Codec | dict[str, Any] | None, *, random_start: int | None = None
     ) -> Engine:
         """Load a base and prune it to what the codec needs.
+
+        Without a codec numbers are shown as numbers where the model brings a value interface,
+        and as digits (`compact`) where it does not.
 
         Raises:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the codec.
             CodecError: unknown codec or option.
         """
+        if codec is None:
+            codec = {"name": "continuous" if has_values(resolve_model(model)) else "compact"}
         made = codec if isinstance(codec, Codec) else make_codec(**codec)
         backbone = load_backbone(model, random_start=random_start)
         backbone.use_values(isinstance(made, ContinuousCodec), seed=random_start or 0)

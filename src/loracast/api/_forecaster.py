@@ -106,7 +106,8 @@ class Forecaster:
         Args:
             model: 'embedded', a local folder, or a hub id.
             codec: how numbers are written: a preset's name, `{"name": ..., option: ...}`, or a
-                codec; default `compact`.
+                codec; default `continuous` where the model brings a value interface, as the
+                embedded one does, else `compact`.
             seed: of everything random.
             n_samples: S, sampled paths per series.
 
@@ -116,7 +117,7 @@ class Forecaster:
         """
         if isinstance(codec, str):
             codec = {"name": codec}
-        made = codec if isinstance(codec, Codec) else make_codec(**dict(codec or {}))
+        made = codec if isinstance(codec, Codec) or codec is None else make_codec(**dict(codec))
         return cls(Engine.open(model, made), seed=seed, n_samples=n_samples)
 
     @classmethod

@@ -38,6 +38,7 @@ __all__ = [
     "ValueInterface",
     "ValueShape",
     "attach_values",
+    "has_values",
     "load_values",
     "save_values",
     "text_body",
@@ -269,6 +270,11 @@ def save_values(interface: ValueInterface, folder: Path, dtype: torch.dtype | No
     path = Path(folder) / _FILE
     save_file(tensors, path, metadata={"shape": interface.shape.model_dump_json()})
     return path
+
+
+def has_values(folder: Path) -> bool:
+    """Whether a model's or an adapter's folder holds a value interface."""
+    return (Path(folder) / _FILE).is_file()
 
 
 def load_values(model: Any, folder: Path) -> ValueInterface | None:

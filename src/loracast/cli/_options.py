@@ -38,7 +38,11 @@ Sort = Annotated[bool, typer.Option("--sort", help="Put rows in time order.")]
 Samples = Annotated[int, typer.Option("--samples", help="Sampled paths per series.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 CodecName = Annotated[
-    str | None, typer.Option("--codec", help="How numbers are written.  [default: compact]")
+    str | None,
+    typer.Option(
+        "--codec",
+        help="How numbers are shown.  [default: continuous, or compact for models without it]",
+    ),
 ]
 Budget = Annotated[
     str | None, typer.Option("--budget", help="FLOPs it may cost, such as 1e15 or 2PF.")

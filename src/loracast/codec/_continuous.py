@@ -76,9 +76,9 @@ class ContinuousCodec(Codec):
         if self.transform != "auto":
             return self.transform
         low, high = np.nanmin(x, axis=0), np.nanmax(x, axis=0)
-        if (low > 0).all() and (high / np.maximum(low, 5e-324)).max() >= 1.5:
-            if _skewness(np.log(x)).sum() <= _skewness(x / high).sum() + 0.25:
-                return "log"
+        wide = (low > 0).all() and (high / np.maximum(low, 5e-324)).max() >= 1.5
+        if wide and _skewness(np.log(x)).sum() <= _skewness(x / high).sum() + 0.25:
+            return "log"
         median = np.nanmedian(x, axis=0)
         typical = np.nanmedian(np.abs(x - median), axis=0)
         farthest = np.maximum(high - median, median - low)

@@ -29,6 +29,7 @@ class StudyData:
 
     Args:
         train, validation: panels.
+        calibration: training series that no network is trained on, or None.
         evaluated: the test panel, or the validation panel where no series were left for a test.
         info: what the result says of the data.
         contexts: N arrays (context, C) of the evaluated panel.
@@ -38,11 +39,18 @@ class StudyData:
 
     train: Panel
     validation: Panel
+    calibration: Panel | None
     evaluated: Panel
     info: DataInfo
     contexts: list[np.ndarray]
     truth: np.ndarray
     keys: list[str]
+
+    @property
+    def training_values(self) -> list[np.ndarray]:
+        """All series before the validation set, those kept back among them."""
+        kept = () if self.calibration is None else self.calibration.values
+        return [*self.train.values, *kept]
 
     def regimes(self) -> list[str]:
         """The regime of each evaluated series, '' where the notion does not apply."""
@@ -95,6 +103,10 @@ def load_data(recipe: Recipe) -> StudyData:
             "validation: set data.train and data.validation in the recipe"
         )
     train, validation, test = split_panel(panel, n_train, n_val)
+    # A quarter at most: of few series, more is lost in training than is won in the bands.
+    kept = min(recipe.kept_back, n_train // 4)
+    calibration = train.select(range(n_train - kept, n_train)) if kept else None
+    train = train.select(range(n_train - kept))
     evaluated = test if len(test) else validation
     need = recipe.context + recipe.horizon
     short = [evaluated.ids[i] for i in np.flatnonzero(evaluated.lengths < need)]
@@ -111,7 +123,7 @@ def load_data(recipe: Recipe) -> StudyData:
         if part.path
         else {"name": "lotka-volterra", "n": part.generate, "seed": part.generate_seed},
         sha256=digest,
-        n_train=len(train),
+        n_train=n_train,
         n_val=len(validation),
         n_test=len(test),
         evaluated_on="test" if len(test) else "validation",
@@ -122,6 +134,7 @@ def load_data(recipe: Recipe) -> StudyData:
     return StudyData(
         train=train,
         validation=validation,
+        calibration=calibration,
         evaluated=evaluated,
         info=info,
         contexts=[v[: recipe.context] for v in evaluated.values],

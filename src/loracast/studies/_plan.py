@@ -120,16 +120,19 @@ def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) ->
         for width in sorted({*recipe.contexts.windows, full}):
             steps = round(recipe.contexts.steps * full / width)
             stages.append(pricer.train(f"context.{width}", steps, width, lora))
-    kept = pricer.forecast("", lora).flops * (1 + recipe.random_start)
+    once = pricer.forecast("", lora).flops + pricer.calibration("", lora).flops
+    kept = once * (1 + len(recipe.rivals))
     left = (limit - sum(s.flops for s in stages) - kept) * recipe.final_share
     steps = min(pricer.affordable(left, window, lora), recipe.max_final_steps)
     final = pricer.train("final", max(1, steps), window, lora)
     if steps < 1:  # the study refuses to begin it: what it would have to find for one step
         flops = final.flops / recipe.final_share
         final = PlannedStage("final", "train", 1, flops, final.fixed_flops)
-    stages += [final, pricer.forecast("test")]
-    if recipe.random_start:
+    stages += [final, pricer.calibration("calibrate_final", lora), pricer.forecast("test")]
+    for name in recipe.rivals:
         steps = max(1, pricer.affordable(final.flops, window, None))
-        stages.append(pricer.train("random_start", steps, window, None))
-        stages.append(pricer.forecast("test_random_start"))
+        stages.append(pricer.train(name, steps, window, None))
+        stages.append(pricer.calibration(f"calibrate_{name}"))
+        stages.append(pricer.forecast(f"test_{name}"))
+    stages = [stage for stage in stages if stage.flops > 0]
     return Plan(tuple(stages), limit)

@@ -28,6 +28,7 @@ from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
 __all__ = ["PretrainRecipe", "load_pretrain_recipe", "pretrain"]
 
+
 class PretrainRecipe(BaseModel):
     """Everything that decides the weights of a base.
 

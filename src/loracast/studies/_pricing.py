@@ -25,11 +25,12 @@ from loracast.training import Meter, TrainConfig
 if TYPE_CHECKING:
     from loracast.flops import Ledger
 
-__all__ = ["Pricer", "shortest", "training_flops", "validation_count"]
+__all__ = ["CALIBRATION_SAMPLES", "Pricer", "shortest", "training_flops", "validation_count"]
 
 # Batches priced one by one; of a longer stage, so many spread over it. Rows of one length cost
 # the same in every batch, so this matters to ragged series and codecs of varying width alone.
 PRICED_BATCHES = 64
+CALIBRATION_SAMPLES = 20  # paths a series when the width of bands is measured
 # Batches that a study looks at when it decides how many steps a share of the budget buys.
 DECIDING_BATCHES = 8
 
@@ -189,6 +190,20 @@ class Pricer:
         each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
         once = meter.validation_flops
         return int((flops - once) / float(each + (once / every if every else 0)))
+
+    def calibration(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
+        """The series kept back forecast once; nothing where the codec has no use for it."""
+        recipe, engine, kept = self.recipe, self.engine, self.data.calibration
+        total = 0.0
+        if kept is not None and engine.task.continuous:
+            contexts = [v[: recipe.context] for v in kept.values if len(v) > recipe.context]
+            engine.lora = lora
+            if contexts:
+                total = engine.forecast_flops(
+                    contexts, recipe.horizon, CALIBRATION_SAMPLES, recipe.convention
+                )
+            engine.lora = None
+        return PlannedStage(name, "generate", 1, total, lowest_flops=total)
 
     def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
         """All evaluated series forecast once; a range where a step's tokens vary."""

@@ -79,6 +79,9 @@ class Recipe(_Part):
         grid, contexts: the search; None leaves a stage out.
         random_start: also train the same architecture from random weights, all of them, with the
             FLOPs of the final stage.
+        full_fine_tuning: also train all weights of the pretrained model with those FLOPs.
+        calibration_series: the last training series, kept back to measure how wide the bands of
+            sampled numbers must be; only codec `continuous` has a use for them.
         final_share: of the FLOPs that are left, what the final training may use (the rest pays
             for the random start and the forecasts).
         max_final_steps: the final stage never takes more, whatever the budget.
@@ -105,6 +108,8 @@ class Recipe(_Part):
     grid: GridPart | None = GridPart()
     contexts: ContextPart | None = ContextPart()
     random_start: bool = True
+    full_fine_tuning: bool = False
+    calibration_series: int = Field(default=40, ge=0)
     final_share: float = Field(default=0.5, gt=0, le=1)
     max_final_steps: int = Field(default=100_000, ge=1)
     baselines: tuple[str, ...] = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
@@ -126,6 +131,17 @@ class Recipe(_Part):
         if not value or min(value) < 1:
             raise ValueError(f"got horizons {value}; expected at least one, each 1 or more")
         return tuple(sorted(set(value)))
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """Networks trained with the FLOPs of the final stage, beside the adapted one."""
+        wanted = (("full_fine_tuning", self.full_fine_tuning), ("random_start", self.random_start))
+        return tuple(name for name, on in wanted if on)
+
+    @property
+    def kept_back(self) -> int:
+        """Training series kept back for calibration."""
+        return self.calibration_series if self.codec.get("name") == "continuous" else 0
 
     @property
     def horizon(self) -> int:

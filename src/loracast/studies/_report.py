@@ -41,6 +41,7 @@ METHOD_HINTS = {
     "adapted": "the base with the LoRA of this study",
     "zero_shot": "the same base, not adapted",
     "random_start": "the same network, trained from a random start",
+    "full_fine_tuning": "the same model, all weights trained",
     "naive": "last value repeated",
     "seasonal_naive": "best lag of each series",
     "var5_log": "per series, ridge",

@@ -30,7 +30,14 @@ from loracast.studies._data import load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._report import write_report
 from loracast.studies._schema import StudyResult
-from loracast.studies._stages import Quiet, Run, StudyProgress, forecast_stage, train_stage
+from loracast.studies._stages import (
+    Quiet,
+    Run,
+    StudyProgress,
+    calibration_flops,
+    forecast_stage,
+    train_stage,
+)
 from loracast.studies._workspace import Workspace
 
 __all__ = ["Findings", "run_study"]
@@ -67,7 +74,7 @@ def _global_mlp(run: Run) -> GlobalMLP | None:
     path = run.workspace.out / MLP_FILE
     if path.exists():
         return GlobalMLP.load(path)
-    mlp = GlobalMLP.fit(run.data.train.values, steps=steps, seed=run.recipe.seed)
+    mlp = GlobalMLP.fit(run.data.training_values, steps=steps, seed=run.recipe.seed)
     mlp.save(path)
     return mlp
 
@@ -180,7 +187,7 @@ def _decided(run: Run, name: str, decide: Callable[[], int]) -> int:
 
 
 def _final(run: Run, found: Findings) -> None:
-    """Spend what is left on the chosen configuration, and as much on the random start."""
+    """Spend what is left on the chosen configuration, and as much on each of its rivals."""
     recipe, best = run.recipe, found.chosen
     adapter = _adapter(recipe, best["rank"])
     full = AdapterConfig(method="full")
@@ -188,7 +195,8 @@ def _final(run: Run, found: Findings) -> None:
     def forecasts() -> float:
         engine = run.open(adapter)
         once = engine.forecast_flops(run.data.contexts, recipe.horizon, recipe.samples)
-        return once * (1 + recipe.random_start)
+        once += calibration_flops(run, engine)
+        return once * (1 + len(recipe.rivals))
 
     def final_steps() -> int:
         left = run.ledger.remaining_flops - forecasts()
@@ -215,13 +223,14 @@ def _final(run: Run, found: Findings) -> None:
     _language_model(
         run, found, "adapted", "test", lambda: Engine.load(run.workspace.out / "adapter")
     )
-    if recipe.random_start:
-        name = "random_start"
-        flops = float(final["flops"])
+    for name in recipe.rivals:
+        fresh = name == "random_start"
         steps = _decided(
             run,
             name,
-            lambda: max(1, _affordable(run, full, best["window"], flops, True)),
+            lambda fresh=fresh: max(  # type: ignore[misc]
+                1, _affordable(run, full, best["window"], float(final["flops"]), fresh)
+            ),
         )
         folder = run.workspace.folder(name) / "model"
         found.stages[name] = train_stage(
@@ -230,12 +239,10 @@ def _final(run: Run, found: Findings) -> None:
             adapter=full,
             training=run.training(steps),
             window_steps=best["window"],
-            random_start=True,
+            random_start=fresh,
             save_to=folder,
         )
-        _language_model(
-            run, found, "random_start", "test_random_start", lambda: Engine.load(folder)
-        )
+        _language_model(run, found, name, f"test_{name}", lambda folder=folder: Engine.load(folder))
 
 
 def _versions() -> dict[str, str]:

@@ -17,12 +17,19 @@ from loracast.api import Engine, FitPlan
 from loracast.errors import BudgetExceeded
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
-from loracast.studies._pricing import training_flops
+from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
 from loracast.studies._recipe import Recipe
 from loracast.studies._workspace import Workspace
 from loracast.training import Progress, TrainConfig
 
-__all__ = ["Quiet", "Run", "StudyProgress", "forecast_stage", "train_stage"]
+__all__ = [
+    "Quiet",
+    "Run",
+    "StudyProgress",
+    "calibration_flops",
+    "forecast_stage",
+    "train_stage",
+]
 
 
 class StudyProgress(Protocol):
@@ -163,6 +170,7 @@ def train_stage(
         "n_trainable": sum(p.numel() for p in lora_parameters(engine.backbone.model).values()),
     }
     if save_to is not None:
+        calibrate(run, name, engine)
         engine.save(
             save_to,
             context_steps=run.recipe.context,
@@ -177,6 +185,39 @@ def train_stage(
             extra_files=extra_files,
         )
     return run.workspace.finish(name, facts)
+
+
+def calibrate(run: Run, name: str, engine: Engine) -> None:
+    """Measure the widths of bands on the series kept back, as stage `calibrate_NAME`.
+
+    Raises:
+        BudgetExceeded: it does not fit.
+    """
+    if run.data.calibration is None:
+        return
+    recipe = run.recipe
+    run.progress.stage(f"calibrate_{name}", None)
+    engine.backbone.model.eval()
+    engine.calibrate(
+        run.data.calibration.values,
+        recipe.context,
+        recipe.horizon,
+        samples=CALIBRATION_SAMPLES,
+        seed=recipe.seed,
+        ledger=run.ledger,
+        stage=f"calibrate_{name}",
+    )
+
+
+def calibration_flops(run: Run, engine: Engine) -> float:
+    """What `calibrate` costs."""
+    kept = run.data.calibration
+    if kept is None or not engine.task.continuous:
+        return 0.0
+    contexts = [v[: run.recipe.context] for v in kept.values if len(v) > run.recipe.context]
+    if not contexts:
+        return 0.0
+    return engine.forecast_flops(contexts, run.recipe.horizon, CALIBRATION_SAMPLES)
 
 
 def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, dict[str, Any]]:

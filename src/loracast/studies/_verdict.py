@@ -18,6 +18,7 @@ TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
 NAMES = {
     "zero_shot": "its zero-shot self",
     "random_start": "the same network trained from a random start",
+    "full_fine_tuning": "the same model with all its weights trained",
     "naive": "naive (last value)",
     "seasonal_naive": "seasonal naive",
     "var5_log": "VAR(5) on logs",
@@ -30,6 +31,7 @@ NAMES = {
 GROUPS = {
     "the model without adaptation": ("zero_shot",),
     "the model without pretraining": ("random_start",),
+    "full fine-tuning": ("full_fine_tuning",),
     "the naive methods": ("naive", "seasonal_naive"),
     "the classical methods": ("var5_log", "quadratic_growth", "auto_arima", "auto_ets"),
     "the neural network trained from scratch": ("global_mlp",),
