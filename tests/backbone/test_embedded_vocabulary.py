@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import unicodedata
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -176,11 +177,11 @@ def test_any_text_comes_back(text: str) -> None:
     assert decoded == unicodedata.normalize("NFC", text)
 
 
-@given(st.text(alphabet="0123456789.,;-?[] \n", max_size=40))
-def test_a_digit_is_always_a_token_of_its_own(text: str) -> None:
-    for token in TOKENIZER.encode(text).tokens:
-        assert token.isdigit() <= (len(token) == 1)
-        assert token.isdigit() or not any(c.isdigit() for c in token)
+def test_a_digit_is_always_a_token_of_its_own() -> None:
+    symbols = [*'0123456789.,;:+-?[](){}/% \n"', "e", "E", "a"]
+    for pair in product(symbols, repeat=2):
+        for token in TOKENIZER.encode("".join(pair)).tokens:
+            assert len(token) == 1 or not any(c.isdigit() for c in token), pair
 
 
 def test_a_base_built_so_loads_and_saves_the_same_tokenizer(base: Backbone, tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def write_old_base(folder: Path, drop: str = "") -> Path:
     from tokenizers import AddedToken, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-    symbols = [s for s in sorted(ByteLevel.alphabet()) if s != drop]
+    symbols = [s for s in sorted(ByteLevel.alphabet(), reverse=True) if s != drop]
     tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
