@@ -1,0 +1,334 @@
+"""A model, the annotation task and its costs under one roof: what an `Annotator` drives.
+
+Knows series as arrays and answers as facts, not frames and files. Every FLOP goes through the
+ledger it is given. The base keeps its whole vocabulary: it reads and writes text.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from loracast.adapters import (
+    AdapterConfig,
+    AdapterManifest,
+    attach_lora,
+    load_adapter,
+    read_manifest,
+    save_adapter,
+)
+from loracast.api._annotation_confidence import calibrated
+from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.decoding import Choice, Guide, Work, guided_answers, plan_guided
+from loracast.errors import AdapterError, AnnotationError, ModelError
+from loracast.flops import Ledger, LoraSpec, get_convention
+from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
+from loracast.tasks.annotation import LABEL_FIELDS, NUMBER_FORMS, answer_regex, parse_answer
+from loracast.tasks.annotation._answer import check_fields
+from loracast.tasks.annotation._task import AnnotationTask
+from loracast.training import Meter
+
+__all__ = ["ANNOTATOR_FILE", "MAX_POINTS", "AnnotationEngine", "AnnotatorSettings", "Answer"]
+
+ANNOTATOR_FILE = "annotator.json"
+MAX_POINTS = 256  # the longest series that the embedded base has described in its pretraining
+# Bytes of the longest legal answer: the label fields take 91, all fields of one series 230.
+ANSWER_BYTES = 256
+
+_CHOICES = {
+    "trend": Choice("trend", '"trend":"', TREND_LABELS),
+    "noise": Choice("noise", '"noise":"', NOISE_LEVELS),
+    "max": Choice("max", '"max":["', EXTREMUM_REGIONS),
+    "min": Choice("min", '"min":["', EXTREMUM_REGIONS),
+}
+_CODECS: dict[str, dict[str, Any]] = {
+    "continuous": {"name": "continuous", "transform": "linear"},
+    "digits": {"name": "annotation"},
+}
+
+
+class AnnotatorSettings(BaseModel):
+    """What an annotator needs beside its adapter; `annotator.json` in its folder.
+
+    Args:
+        format_version: of this file.
+        numbers: how the series enters, "continuous" or "digits".
+        fields: of an answer.
+        max_points: the longest series it was made for.
+        temperatures: by label field, what its log probabilities are divided by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = Field(default=1, ge=1, le=1)
+    numbers: str = "continuous"
+    fields: tuple[str, ...] = LABEL_FIELDS
+    max_points: int = Field(default=MAX_POINTS, ge=2)
+    temperatures: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said about one series of T points.
+
+    Args:
+        text: its line of JSON.
+        facts: read from it.
+        probabilities: label field -> label -> probability as the model gave it.
+        confidence: label field -> calibrated probability of the label given.
+    """
+
+    text: str
+    facts: SeriesFacts
+    probabilities: dict[str, dict[str, float]]
+    confidence: dict[str, float]
+
+
+class AnnotationEngine:
+    """A backbone that answers questions about series, adapted or not.
+
+    Args:
+        backbone: a loaded model with its whole vocabulary.
+        settings: how series enter and what is asked.
+        adapter: how the model is adapted; None while it is the bare base.
+        lora: what the adapter costs when it runs beside the base; None once merged.
+
+    Raises:
+        AnnotationError: an unknown field or form of numbers.
+        ModelError: a tokenizer that does not suit the task.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: AnnotatorSettings,
+        adapter: AdapterConfig | None = None,
+        lora: LoraSpec | None = None,
+    ) -> None:
+        if settings.numbers not in NUMBER_FORMS:
+            raise AnnotationError(
+                f"got numbers={settings.numbers!r}; expected one of {', '.join(NUMBER_FORMS)}"
+            )
+        fields = tuple(check_fields(settings.fields))
+        self.backbone, self.adapter, self.lora = backbone, adapter, lora
+        self.settings = settings.model_copy(update={"fields": fields})
+        end = backbone.tokenizer.eos_token_id
+        if end is None:
+            raise ModelError(
+                f"the tokenizer of {backbone.name} has no token that ends a text; expected one "
+                "with an eos_token"
+            )
+        self.task = AnnotationTask(
+            backbone.tokenizer,
+            place_id=int(symbol_ids(backbone.tokenizer, (";",), adjacent_digits=False)[0]),
+            end_id=int(end),
+            numbers=settings.numbers,
+            fields=fields,
+            bos=backbone.bos_full_id,
+        )
+        self.architecture = backbone.architecture
+        self.manifest: AdapterManifest | None = None
+        self._guide: Guide | None = None
+
+    @classmethod
+    def open(
+        cls, model: str, settings: AnnotatorSettings, *, random_start: int | None = None
+    ) -> AnnotationEngine:
+        """Load a base.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its tokenizer does not suit the task.
+        """
+        backbone = load_backbone(model, random_start=random_start)
+        backbone.use_values(settings.numbers == "continuous", seed=random_start or 0)
+        backbone.model.eval()
+        return cls(backbone, settings)
+
+    @classmethod
+    def load(cls, folder: Path, *, model: str | None = None) -> AnnotationEngine:
+        """Load a saved annotator with its base, the adapter merged.
+
+        Raises:
+            AdapterError: not an annotator, or of another base.
+        """
+        settings = read_settings(folder)
+        backbone, manifest = load_adapter(folder, model=model)
+        if manifest.adapter.method == "lora":
+            backbone.model = backbone.model.merge_and_unload()
+            backbone.model.eval()
+        engine = cls(backbone, settings, manifest.adapter)
+        engine.manifest = manifest
+        return engine
+
+    @classmethod
+    def to_train(cls, folder: Path, *, model: str | None = None) -> AnnotationEngine:
+        """Load a saved annotator whose adapter is to be trained further."""
+        settings, manifest = read_settings(folder), read_manifest(folder)
+        base = load_backbone(model or manifest.model, random_start=manifest.random_start)
+        base.use_values(manifest.values is not None)
+        lora = manifest.adapter.spec(base.model)
+        backbone, manifest = load_adapter(folder, base=base)
+        interface = values_of(backbone.model)
+        if manifest.adapter.method == "full":
+            backbone.model.requires_grad_(True)
+        else:
+            for name, weight in backbone.model.named_parameters():
+                if ".lora_" in name:
+                    weight.requires_grad_(True)
+            if interface is not None:
+                interface.requires_grad_(True)
+        engine = cls(backbone, settings, manifest.adapter, lora)
+        engine.manifest = manifest
+        return engine
+
+    @property
+    def guide(self) -> Guide:
+        """Legal tokens of this model; made when first needed."""
+        if self._guide is None:
+            vocabulary = self.backbone.vocabulary
+            self._guide = Guide(
+                self.backbone.tokenizer, vocabulary.full_size, self.task.end_id, vocabulary.kept
+            )
+        return self._guide
+
+    def attach(self, adapter: AdapterConfig, seed: int) -> None:
+        """Give the model fresh trainable weights."""
+        if self.adapter is not None:
+            raise ModelError("this model is adapted already; open the base again to start anew")
+        self.lora = adapter.spec(self.backbone.model)
+        self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
+        self.adapter = adapter
+
+    def merge(self) -> None:
+        """Fold the adapter into the weights, as `load` does it: the answers are the same."""
+        if self.lora is not None:
+            self.backbone.model = self.backbone.model.merge_and_unload()
+            self.backbone.model.eval()
+            self.lora = None
+
+    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Any] = ()) -> Meter:
+        """Prices training of this model for a stage of a ledger."""
+        return Meter(
+            ledger,
+            stage,
+            self.architecture,
+            self.lora,
+            validation,
+            values=self.backbone.value_spec,
+            device=next(self.backbone.model.parameters()).device.type,
+        )
+
+    def work_flops(self, work: Work, convention: str = "exact") -> float:
+        """What prefills and guided decoding cost."""
+        rules = get_convention(convention)
+        table = rules.decode(
+            self.architecture, work.positions, work.cached, work.head_positions, self.lora
+        )
+        for rows, length in work.prefill:
+            table = table + rules.forward(self.architecture, rows, length, self.lora, 1)
+        values = self.backbone.value_spec
+        if values is not None:
+            table = table + values.forward(work.prefill_positions, 0)
+        return float(table.total)
+
+    def answers(
+        self,
+        series: Sequence[np.ndarray],
+        *,
+        ledger: Ledger | None = None,
+        stage: str = "annotate",
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Answer]:
+        """What the model says about N series.
+
+        Args:
+            series: N arrays (T,), NaN where missing, each short enough for the model.
+            ledger: charged before the work starts, if given.
+            stage: its name there.
+            progress: called with the number of series just answered.
+
+        Raises:
+            AnnotationError: a series that cannot be shown.
+            BudgetExceeded: the ledger refuses.
+        """
+        questions = [self.task.question(values) for values in series]
+        fields = self.settings.fields
+        regexes = [answer_regex(len(values), fields) for values in series]
+
+        def run() -> Any:
+            return guided_answers(
+                self.backbone.model,
+                questions,
+                regexes,
+                self.guide,
+                choices=[_CHOICES[name] for name in fields if name in _CHOICES],
+                progress=progress,
+            )
+
+        if ledger is None:
+            done = run()
+        else:
+            planned = plan_guided([len(q.ids) for q in questions], ANSWER_BYTES)
+            most = self.work_flops(planned, ledger.convention)
+            with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
+                done = run()
+                charge.flops = min(most, self.work_flops(done, ledger.convention))
+        return [
+            Answer(
+                text=a.text,
+                facts=parse_answer(a.text, len(values), np.asarray(values, dtype=np.float64)),
+                probabilities=a.choices,
+                confidence={
+                    name: max(calibrated(p, self.settings.temperatures.get(name, 1.0)).values())
+                    for name, p in a.choices.items()
+                },
+            )
+            for a, values in zip(done.answers, series, strict=True)
+        ]
+
+    def save(self, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+        """Save adapter and settings; see `adapters.save_adapter` for what may be raised."""
+        if self.adapter is None:
+            raise ModelError("nothing to save: the base is as it came; call fit first")
+        interface = values_of(self.backbone.model)
+        self.manifest = AdapterManifest(
+            model=self.backbone.name,
+            base_sha256=self.backbone.base_sha256,
+            kept_ids=self.backbone.vocabulary.kept,
+            adapter=self.adapter,
+            codec=_CODECS[self.settings.numbers],
+            context_steps=self.settings.max_points,
+            n_channels=1,
+            random_start=self.backbone.random_start,
+            values=None if interface is None else interface.shape,
+            training=dict(training or {}) | {"task": "annotation"},
+        )
+        with tempfile.TemporaryDirectory(prefix="loracast-") as scratch:
+            path = Path(scratch) / ANNOTATOR_FILE
+            path.write_text(self.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            save_adapter(self.backbone.model, folder, self.manifest, {ANNOTATOR_FILE: path})
+
+
+def read_settings(folder: Path) -> AnnotatorSettings:
+    """The settings beside an annotator's adapter.
+
+    Raises:
+        AdapterError: missing or broken.
+    """
+    path = Path(folder) / ANNOTATOR_FILE
+    if not path.is_file():
+        raise AdapterError(
+            f"{folder} holds no {ANNOTATOR_FILE}; expected a folder written by "
+            "loracast annotations train (or Annotator.save)"
+        )
+    try:
+        return AnnotatorSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise AdapterError(f"{path} is not a valid annotator: {reason}") from error

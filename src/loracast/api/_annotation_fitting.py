@@ -1,0 +1,258 @@
+"""Fitting an annotator within a budget: steps that it affords, validation, calibration.
+
+Knows an engine, labelled series and prices; the loop itself is in `training`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loracast.adapters import AdapterConfig
+from loracast.api._annotation_confidence import fit_temperatures
+from loracast.api._annotation_engine import ANSWER_BYTES, AnnotationEngine
+from loracast.api._annotation_rows import (
+    POOL,
+    DescribedRows,
+    DescribedStream,
+    LabelledSeries,
+    labelled_example,
+    shortened,
+)
+from loracast.api._fitting import _claim_folder, validated
+from loracast.decoding import plan_guided
+from loracast.errors import AnnotationError, BudgetExceeded
+from loracast.flops import Ledger, format_flops
+from loracast.series import describe_chunk
+from loracast.tasks import Example
+from loracast.training import BatchSource, Progress, TrainConfig, TrainResult, train
+
+__all__ = ["AnnotatorReport", "fit_annotator", "generated_rows"]
+
+# Seeds of generated series: each kind has its own million.
+TRAIN_SEEDS, VALIDATION_SEEDS = 1_000_000, 2_000_000
+VALIDATION_ROWS = 96  # of the loss
+VALIDATIONS = 2
+HELD_OUT = 10  # of rows, one in so many is for validation, once there are 200
+LEAST_TO_HOLD_OUT = 200
+# Chosen on generated validation series at equal FLOPs (docs/log.md).
+BATCH_SIZE, LEARNING_RATE = 24, 2e-3
+ROWS_LEARNING_RATE = 5e-4  # a few rows seen many times
+ROWS_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class AnnotatorReport:
+    """What a fit did.
+
+    Args:
+        training: losses, gradient norms, best step.
+        flops: spent on training, validation and calibration.
+        limit_flops: the budget.
+        config: the dials of the loop.
+        n_train: rows trained on; None for the generated stream.
+        n_validation: rows that the temperatures were fitted on.
+        temperatures: by label field.
+        seconds: of wall time.
+    """
+
+    training: TrainResult
+    flops: float
+    limit_flops: float
+    config: TrainConfig
+    n_train: int | None
+    n_validation: int
+    temperatures: dict[str, float]
+    seconds: float
+
+
+def generated_rows(seed: int, n: int, lengths: tuple[int, int]) -> list[Any]:
+    """N described series of a validation stream, never shown in training."""
+    return list(describe_chunk(VALIDATION_SEEDS + seed, 0, n, lengths=lengths))
+
+
+def fit_annotator(
+    engine: AnnotationEngine,
+    rows: Sequence[LabelledSeries] | None,
+    *,
+    budget_flops: float,
+    adapter: AdapterConfig,
+    training: Mapping[str, Any],
+    max_steps: int,
+    seed: int,
+    lengths: tuple[int, int],
+    calibration: int,
+    folder: Path,
+    progress: Callable[[Progress], None] | None = None,
+) -> AnnotatorReport:
+    """Train an engine, calibrate it and save the adapter in `folder/adapter`.
+
+    Args:
+        engine: a base, or one whose adapter is trained further; merged afterwards.
+        rows: labelled series; None trains on the endless generated stream.
+        budget_flops: for training, validation and calibration.
+        adapter: how a base is adapted; an engine that is adapted already keeps its own.
+        training: dials of `TrainConfig` that the caller chose.
+        max_steps: the most steps, whatever the budget.
+        seed: of weights, order and generated series.
+        lengths: of generated series.
+        calibration: generated series held out, where the stream is trained on.
+        folder: for ledger, checkpoints and adapter; the same fit may come back to it.
+        progress: called after every step.
+
+    Raises:
+        BudgetExceeded: not one step fits.
+        AnnotationError, ConfigError, StorageError: see `Annotator.fit`.
+    """
+    started = time.monotonic()
+    train_rows, held = _divided(rows, seed, lengths, calibration)
+    if engine.adapter is None:
+        engine.attach(adapter, seed)
+    config, source = _dials(engine, train_rows, training, max_steps, seed, lengths)
+    points = engine.settings.max_points
+    examples = [
+        labelled_example(engine.task, *shortened(r.values, r.facts, points))
+        for r in held[:VALIDATION_ROWS]
+    ]
+    identity = {
+        "data": "generated" if train_rows is None else _sha256(train_rows),
+        "base_sha256": engine.backbone.base_sha256,
+        "settings": engine.settings.model_dump(mode="json"),
+        "adapter": None if engine.adapter is None else engine.adapter.model_dump(mode="json"),
+        "training": dict(training),
+        "max_steps": max_steps,
+        "budget_flops": budget_flops,
+        "seed": seed,
+        "lengths": list(lengths),
+        "calibration": calibration,
+    }
+    config = _affordable(engine, config, source, examples, budget_flops, len(held), training)
+    _claim_folder(folder, json.loads(json.dumps(identity)))
+    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
+        result = train(
+            engine.backbone.model,
+            source,
+            config,
+            meter=engine.meter(ledger, "fit", examples),
+            folder=folder / "checkpoints",
+            validation=examples,
+            progress=progress,
+        )
+        temperatures = dict(engine.settings.temperatures)
+        if held:
+            short = [shortened(r.values, r.facts, points) for r in held]
+            answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
+            found = fit_temperatures([a.probabilities for a in answers], [f for _, f in short])
+            temperatures |= found
+            engine.settings = engine.settings.model_copy(update={"temperatures": temperatures})
+        spent = ledger.spent_flops
+    engine.save(
+        folder / "adapter",
+        {"flops": spent, "steps": result.steps, "seed": seed, "data": identity["data"]}
+        | {"best_val_loss": result.best_val_loss},
+    )
+    engine.merge()
+    return AnnotatorReport(
+        training=result,
+        flops=spent,
+        limit_flops=budget_flops,
+        config=config,
+        n_train=None if train_rows is None else len(train_rows),
+        n_validation=len(held),
+        temperatures=temperatures,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _divided(
+    rows: Sequence[LabelledSeries] | None, seed: int, lengths: tuple[int, int], calibration: int
+) -> tuple[list[LabelledSeries] | None, list[LabelledSeries]]:
+    """Rows to train on (None: the stream) and rows held out."""
+    if rows is None:
+        return None, generated_rows(seed, calibration, lengths)
+    rows = list(rows)
+    if not rows:
+        raise AnnotationError("got no rows to fit; expected at least one labelled series")
+    if len(rows) < LEAST_TO_HOLD_OUT:
+        return rows, []
+    order = np.random.default_rng([seed, 5]).permutation(len(rows))
+    cut = len(rows) // HELD_OUT
+    return [rows[i] for i in order[cut:]], [rows[i] for i in order[:cut]]
+
+
+def _dials(
+    engine: AnnotationEngine,
+    rows: list[LabelledSeries] | None,
+    training: Mapping[str, Any],
+    max_steps: int,
+    seed: int,
+    lengths: tuple[int, int],
+) -> tuple[TrainConfig, BatchSource]:
+    points = engine.settings.max_points
+    few = rows is not None
+    given: dict[str, Any] = {
+        "steps": max_steps,
+        "seed": seed,
+        "batch_size": ROWS_BATCH_SIZE if few else BATCH_SIZE,
+        "learning_rate": ROWS_LEARNING_RATE if few else LEARNING_RATE,
+    }
+    config = validated(TrainConfig, given | dict(training))
+    if rows is None:
+        return config, DescribedStream(
+            engine.task, config.batch_size, TRAIN_SEEDS + seed, lengths, points
+        )
+    return config, DescribedRows(engine.task, rows, config.batch_size, seed, points)
+
+
+def _affordable(
+    engine: AnnotationEngine,
+    config: TrainConfig,
+    source: BatchSource,
+    examples: Sequence[Example],
+    budget_flops: float,
+    n_held: int,
+    training: Mapping[str, Any],
+) -> TrainConfig:
+    """The dials with as many steps as the budget holds beside validation and calibration."""
+    with (
+        tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
+        Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as ledger,
+    ):
+        meter = engine.meter(ledger, "fit", examples)
+        step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(POOL)]))
+        beside = VALIDATIONS * meter.validation_flops
+    if n_held and examples:
+        longest = [max(len(e) for e in examples)] * n_held
+        beside += engine.work_flops(plan_guided(longest, ANSWER_BYTES))
+    steps = min(config.steps, int((budget_flops - beside) / step))
+    if steps < 1:
+        raise BudgetExceeded(
+            f"one training step costs {format_flops(step)} and validation with calibration "
+            f"{format_flops(beside)}, but the budget is {format_flops(budget_flops)}; give at "
+            f"least {step + beside:.2e} (--budget)"
+        )
+    update: dict[str, Any] = {"steps": steps}
+    if "eval_every" not in training:
+        update["eval_every"] = math.ceil(steps / VALIDATIONS)
+    if "warmup_steps" not in training:
+        update["warmup_steps"] = min(config.warmup_steps, steps // 5)
+    if "log_every" not in training:
+        update["log_every"] = max(1, min(config.log_every, steps // 10))
+    return config.model_copy(update=update)
+
+
+def _sha256(rows: Sequence[LabelledSeries]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(np.ascontiguousarray(row.values, dtype=np.float64).tobytes())
+        digest.update(repr(row.facts).encode())
+    return digest.hexdigest()

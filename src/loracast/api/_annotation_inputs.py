@@ -1,0 +1,108 @@
+"""What comes in to be described: frames, panels and arrays, each series checked in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loracast.api._inputs import as_panel
+from loracast.errors import AnnotationError, DataError
+from loracast.series import Panel
+from loracast.tasks.annotation import fit_length
+
+__all__ = ["OneSeries", "described_series", "series_of"]
+
+
+@dataclass(frozen=True)
+class OneSeries:
+    """One series in the caller's index.
+
+    Args:
+        id: its name.
+        values: (T,) float64, NaN where missing.
+        index: (T,) its times; None counts positions.
+    """
+
+    id: str
+    values: np.ndarray
+    index: np.ndarray | None
+
+
+def series_of(frame: Any) -> list[OneSeries]:
+    """The series of a frame, a panel, an array (T,) or a list of arrays.
+
+    Raises:
+        DataError: none at all, several channels, or one that cannot be described: fewer than two
+            points, nothing known, all values equal, an infinity.
+    """
+    if isinstance(frame, np.ndarray) and frame.ndim == 1:
+        frame = [frame]
+    if isinstance(frame, list | tuple):
+        series = [_of_array(i, values) for i, values in enumerate(frame)]
+    else:
+        panel: Panel = as_panel(frame)
+        if panel.n_channels != 1:
+            raise DataError(
+                f"got the channels {', '.join(panel.channels)}; an annotation describes one: "
+                "choose it (target_cols, --target-cols)"
+            )
+        series = [
+            OneSeries(str(name), np.asarray(values[:, 0], dtype=np.float64), times)
+            for name, values, times in zip(panel.ids, panel.values, panel.times, strict=True)
+        ]
+    if not series:
+        raise DataError("got no series; expected at least one")
+    for one in series:
+        _check(one.id, one.values, "")
+    return series
+
+
+def _of_array(number: int, values: Any) -> OneSeries:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"series '{number}': got no numbers ({error})") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(
+            f"series '{number}': got values of shape {array.shape}; expected one channel, (T,)"
+        )
+    return OneSeries(str(number), array, None)
+
+
+def _check(name: str, values: np.ndarray, what: str) -> None:
+    if np.isinf(values).any():
+        raise DataError(
+            f"series {name!r}: got an infinite value at point {int(np.isinf(values).argmax())}; "
+            "expected finite numbers, or NaN where missing"
+        )
+    known = values[np.isfinite(values)]
+    if len(values) < 2 or len(known) < 2:
+        raise DataError(
+            f"series {name!r}: got {len(known)} known of {len(values)} points{what}; a "
+            "description needs at least 2: leave the series out"
+        )
+    if known.min() == known.max():
+        raise DataError(
+            f"series {name!r}: got the value {known[0]:g} at all its known points{what}; a "
+            "description needs at least 2 different values: leave the series out"
+        )
+
+
+def described_series(series: OneSeries, max_points: int, how: str) -> np.ndarray:
+    """The values (T,) as the model is shown them.
+
+    Raises:
+        AnnotationError: longer than `max_points` under how="refuse".
+        DataError: resampled to something that cannot be described.
+    """
+    try:
+        short = fit_length(series.values, max_points, how)
+    except AnnotationError as error:
+        raise AnnotationError(f"series {series.id!r}: {error}") from error
+    if len(short) < len(series.values):
+        _check(series.id, short, f" left after resampling to {len(short)}")
+    return short

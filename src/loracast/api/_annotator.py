@@ -1,0 +1,299 @@
+"""The annotator for people: series in, checked descriptions out, each with its confidence.
+
+Knows frames, panels and arrays; the work is the `AnnotationEngine`'s. Everything the language
+model does is charged to a ledger first, also where no budget was asked for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loracast.adapters import AdapterConfig
+from loracast.api._annotation_engine import (
+    MAX_POINTS,
+    AnnotationEngine,
+    AnnotatorSettings,
+    Answer,
+)
+from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator
+from loracast.api._annotation_inputs import described_series, series_of
+from loracast.api._annotation_rows import LabelledSeries
+from loracast.api._fitting import validated
+from loracast.api._inputs import adapter_folder, copy_adapter
+from loracast.api._sampling import UNLIMITED_FLOPS
+from loracast.errors import ConfigError, ModelError
+from loracast.flops import Ledger, parse_flops
+from loracast.tasks.annotation import LABEL_FIELDS, Annotation, stretch_facts
+from loracast.training import Progress
+
+__all__ = ["AnnotationReport", "Annotator"]
+
+DEFAULT_BUDGET = "2e13"
+DEFAULT_MAX_STEPS = 2000
+DEFAULT_LENGTHS = (32, 256)
+DEFAULT_CALIBRATION = 512
+
+
+@dataclass(frozen=True)
+class AnnotationReport:
+    """What the last call of `annotate` cost.
+
+    Args:
+        flops: of the language model.
+        seconds: of wall time.
+        n_series: N.
+    """
+
+    flops: float
+    seconds: float
+    n_series: int
+
+
+class Annotator:
+    """A language model that describes time series, zero-shot or fitted with LoRA.
+
+        from loracast import Annotator
+
+        annotator = Annotator.from_pretrained()
+        annotator.fit(budget="2e13")
+        annotator.annotate(frame, threshold=0.8)
+
+    Build one with `from_pretrained` or `load`. `fit_report` and `annotation_report` say what the
+    last fit and the last annotations did and cost.
+
+    Args:
+        engine: the model with its task.
+        seed: of adapter weights, training order and generated series.
+    """
+
+    def __init__(self, engine: AnnotationEngine, *, seed: int = 0) -> None:
+        if seed < 0:
+            raise ConfigError(f"got seed {seed}; expected 0 or more")
+        self.engine, self.seed = engine, seed
+        self.fit_report: AnnotatorReport | None = None
+        self.annotation_report: AnnotationReport | None = None
+        self._saved: Path | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = "embedded",
+        *,
+        numbers: str = "continuous",
+        fields: Sequence[str] = LABEL_FIELDS,
+        max_points: int = MAX_POINTS,
+        seed: int = 0,
+    ) -> Annotator:
+        """An annotator on a pretrained base.
+
+        Args:
+            model: 'embedded', a local folder, or a hub id.
+            numbers: how a series enters: "continuous" values, or "digits" as text.
+            fields: of an annotation; see `loracast.tasks.annotation.ANNOTATION_FIELDS`. Label
+                fields (trend, noise, max, min) come with confidences, the others without.
+            max_points: the longest series to show to the model.
+            seed: of everything random.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its tokenizer does not suit the task.
+            AnnotationError: an unknown field or form of numbers.
+        """
+        settings = validated(
+            AnnotatorSettings,
+            {"numbers": numbers, "fields": tuple(fields), "max_points": max_points},
+        )
+        return cls(AnnotationEngine.open(model, settings), seed=seed)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, model: str | None = None) -> Annotator:
+        """An annotator that `save` or a fit wrote.
+
+        Args:
+            folder: of the adapter, or one that holds it as `adapter/`.
+            model: where the base is now, if it moved.
+
+        Raises:
+            AdapterError: no annotator, or one of another base.
+        """
+        found = adapter_folder(folder)
+        engine = AnnotationEngine.load(found, model=model)
+        assert engine.manifest is not None
+        made = cls(engine, seed=int(engine.manifest.training.get("seed", 0)))
+        made._saved = found
+        return made
+
+    def save(self, folder: str | Path) -> Path:
+        """Write adapter and settings: a finished folder appears, or none.
+
+        Raises:
+            ModelError: nothing is fitted.
+            StorageError: the folder cannot be written, or holds something else.
+        """
+        if self._saved is None:
+            raise ModelError("nothing to save: the base is as it came; call fit first")
+        folder = Path(folder)
+        if not folder.exists() or folder.resolve() != self._saved.resolve():
+            copy_adapter(self._saved, folder)
+        return folder
+
+    def fit(
+        self,
+        rows: Sequence[LabelledSeries] | None = None,
+        budget: str | float = DEFAULT_BUDGET,
+        *,
+        adapter: AdapterConfig | Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        max_steps: int = DEFAULT_MAX_STEPS,
+        lengths: tuple[int, int] = DEFAULT_LENGTHS,
+        calibration: int = DEFAULT_CALIBRATION,
+        out: str | Path | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Annotator:
+        """Adapt the model, for as many steps as the budget affords; a fitted one learns on.
+
+        The loss runs over the answer alone. Temperatures of the confidences are fitted on series
+        held out: generated ones, or a tenth of the rows where there are 200 or more; with
+        fewer rows they stay as they are.
+
+        Args:
+            rows: labelled series (`values`, `facts`), such as `describe_chunk` generates or
+                `read_records` and `read_published` read; None trains on an endless stream of
+                generated ones.
+            budget: FLOPs for training, validation and calibration, for example 2e13 or "20TF".
+            adapter: LoRA's rank, targets, ...; see `AdapterConfig`. A fitted annotator keeps its
+                own.
+            training: dials of `TrainConfig` to set.
+            max_steps: optimiser steps at most, whatever the budget.
+            lengths: shortest and longest generated series.
+            calibration: generated series held out for it, 20 or more to have an effect.
+            out: folder for ledger, checkpoints and the adapter, so that a killed fit goes on
+                where it stopped; None keeps nothing.
+            progress: called after every step.
+
+        Returns:
+            This annotator.
+
+        Raises:
+            AnnotationError: rows that cannot be used.
+            ConfigError: an impossible dial or budget.
+            BudgetExceeded: the budget does not hold one step.
+            StorageError: `out` cannot be written, or belongs to another fit.
+        """
+        limit = parse_flops(budget)
+        if max_steps < 1 or calibration < 1:
+            raise ConfigError(
+                f"got max_steps={max_steps}, calibration={calibration}; expected each at least 1"
+            )
+        if self.engine.adapter is not None and adapter is not None:
+            raise ConfigError("got an adapter for an annotator that has one; leave it out")
+        if not isinstance(adapter, AdapterConfig):
+            adapter = validated(AdapterConfig, adapter or {})
+        # What is merged cannot be told apart again: the saved adapter is trained on.
+        engine = self.engine if self._saved is None else AnnotationEngine.to_train(self._saved)
+        folder = self._scratch() if out is None else Path(out)
+        self.fit_report = fit_annotator(
+            engine,
+            None if rows is None else list(rows),
+            budget_flops=limit,
+            adapter=adapter,
+            training=training or {},
+            max_steps=max_steps,
+            seed=self.seed,
+            lengths=lengths,
+            calibration=calibration,
+            folder=folder,
+            progress=progress,
+        )
+        self.engine, self._saved = engine, folder / "adapter"
+        return self
+
+    def annotate(
+        self,
+        frame: Any,
+        threshold: float | Mapping[str, float] | None = None,
+        *,
+        how: str = "refuse",
+        max_points: int | None = None,
+        budget: str | float | None = None,
+        value_unit: str | None = None,
+        index_unit: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Annotation]:
+        """Describe every series.
+
+        Args:
+            frame: a long pandas or polars frame, a `Panel`, one array (T,), or a list of them.
+                A series has one channel, two or more known points and two or more different
+                values.
+            threshold: fields whose confidence is lower are left out and named in `abstained`;
+                one number, or one by field name. None leaves nothing out.
+            how: "refuse" a series that is longer than the model reads, or "resample" it.
+            max_points: the longest series to show; None takes what the annotator was made for.
+            budget: FLOPs it may cost; None sets no limit.
+            value_unit: what a value is counted in; passed on.
+            index_unit: what a step is counted in; passed on.
+            progress: called with the number of series just described.
+
+        Returns:
+            N annotations, indices in the caller's own. `loracast.tasks.annotation.prose` puts
+            one into words, in English, French or Chinese.
+
+        Raises:
+            DataError: series that cannot be described, in one line.
+            AnnotationError: a series that is too long, or an unknown `how`.
+            BudgetExceeded: it does not fit.
+        """
+        series = series_of(frame)
+        points = self.engine.settings.max_points if max_points is None else max_points
+        if points < 2:
+            raise ConfigError(f"got max_points={points}; expected at least 2")
+        shown = [described_series(s, points, how) for s in series]
+        answers = self._answered(shown, budget, progress)
+        out = []
+        for s, answer in zip(series, answers, strict=True):
+            facts = stretch_facts(answer.facts, len(s.values), s.values)
+            out.append(
+                Annotation.from_facts(
+                    facts,
+                    s.index,
+                    answer.confidence,
+                    threshold,
+                    fields=self.engine.settings.fields,
+                    id=s.id,
+                    index_unit=index_unit,
+                    value_unit=value_unit,
+                )
+            )
+        return out
+
+    def _answered(
+        self,
+        shown: list[np.ndarray],
+        budget: str | float | None,
+        progress: Callable[[int], None] | None,
+    ) -> list[Answer]:
+        started = time.monotonic()
+        limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
+        with (
+            tempfile.TemporaryDirectory(prefix="loracast-") as folder,
+            Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
+        ):
+            answers = self.engine.answers(shown, ledger=ledger, progress=progress)
+            flops = ledger.spent_flops
+        seconds = time.monotonic() - started
+        self.annotation_report = AnnotationReport(flops, seconds, len(shown))
+        return answers
+
+    def _scratch(self) -> Path:
+        folder = tempfile.mkdtemp(prefix="loracast-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)

@@ -1,0 +1,276 @@
+"""The annotator on a tiny random base: what it returns, what it keeps, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+
+from loracast.api._annotation_confidence import calibrated, fit_temperatures
+from loracast.api._annotation_rows import DescribedRows, DescribedStream, labelled_example
+from loracast.api._annotator import Annotator
+from loracast.errors import (
+    AdapterError,
+    AnnotationError,
+    BudgetExceeded,
+    ConfigError,
+    DataError,
+    ModelError,
+)
+from loracast.evaluation import published_rules
+from loracast.series import Extremum, SeriesFacts, describe_chunk, region_of
+from loracast.tasks import IGNORED
+from loracast.tasks.annotation import (
+    LABEL_FIELDS,
+    answer_text,
+    parse_answer,
+    prose,
+    prose_labels,
+)
+
+LENGTHS = (20, 40)
+
+
+@pytest.fixture(scope="module")
+def annotator(base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Annotator, Path]:
+    """Fitted for two steps on the generated stream."""
+    out = tmp_path_factory.mktemp("annotator") / "fit"
+    made = Annotator.from_pretrained(base, seed=5)
+    made.fit(
+        budget=1e12,
+        max_steps=2,
+        lengths=LENGTHS,
+        out=out,
+        calibration=24,
+        training={"batch_size": 4},
+    )
+    return made, out
+
+
+def _rows(n: int, seed: int = 3) -> list:
+    return describe_chunk(seed, 0, n, lengths=LENGTHS)
+
+
+def test_a_frame_comes_back_in_its_own_index(annotator, few: pd.DataFrame) -> None:
+    frame = few.assign(ds=pd.Timestamp("2024-02-27") + pd.to_timedelta(few["ds"], unit="D"))
+    made = annotator[0].annotate(frame)
+    assert [a.id for a in made] == ["s0", "s1", "s2"]
+    for name, annotation in zip(("s0", "s1", "s2"), made, strict=True):
+        part = frame[frame["unique_id"] == name].reset_index(drop=True)
+        assert annotation.length == len(part)
+        for extremum in annotation.extrema:
+            row = part.loc[extremum.position]
+            assert pd.Timestamp(extremum.index) == row["ds"]
+            assert extremum.value == row["y"]
+            assert region_of(extremum.position, len(part)) == extremum.region
+        assert set(annotation.confidence) == set(LABEL_FIELDS)
+        told = prose_labels(prose(annotation))
+        assert told["trend"] == annotation.trend.label
+        assert told["noise"] == annotation.noise.level
+        assert {e.kind: e.region for e in annotation.extrema} == {
+            k: told[k] for k in ("max", "min")
+        }
+    report = annotator[0].annotation_report
+    assert report.n_series == 3 and report.flops > 0
+
+
+def test_arrays_a_panel_and_a_frame_give_the_same(annotator, few: pd.DataFrame) -> None:
+    made, _ = annotator
+    arrays = [g["y"].to_numpy() for _, g in few.groupby("unique_id")]
+    of_frame, of_arrays = made.annotate(few), made.annotate(arrays)
+    one = made.annotate(arrays[1])
+    for a, b in zip(of_frame, of_arrays, strict=True):
+        assert a.model_copy(update={"id": b.id}) == b
+    (alone,), other = one, of_arrays[1]
+    assert alone.confidence == pytest.approx(other.confidence, abs=1e-4)
+    same = {"id": "0", "confidence": alone.confidence}
+    assert alone == other.model_copy(update=same)
+
+
+def test_under_the_threshold_a_field_is_left_out(annotator) -> None:
+    made, _ = annotator
+    series = [r.values for r in _rows(6)]
+    for plain, strict in zip(
+        made.annotate(series), made.annotate(series, {"trend": 1.01, "max": 0.0}), strict=True
+    ):
+        assert strict.trend is None and "trend" in strict.abstained
+        assert strict.extrema == plain.extrema and strict.confidence == plain.confidence
+    assert all(not a.extrema for a in made.annotate(series, threshold=1.01))
+
+
+def test_a_long_series_is_refused_or_resampled(annotator) -> None:
+    made, _ = annotator
+    values = np.sin(np.arange(300) / 9) + np.arange(300) / 100
+    with pytest.raises(AnnotationError, match="series '0': got a series of 300 points") as caught:
+        made.annotate([values])
+    assert "\n" not in str(caught.value)
+    (annotation,) = made.annotate([values], how="resample")
+    assert annotation.length == 300
+    for e in annotation.extrema:
+        assert e.value == values[e.position] and region_of(e.position, 300) == e.region
+    (short,) = made.annotate([values], how="resample", max_points=40)
+    assert short.length == 300
+    with pytest.raises(AnnotationError, match="how='cut'"):
+        made.annotate([values], how="cut")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], "0 known of 0 points"),
+        ([1.0], "1 known of 1 points"),
+        ([2.0] * 30, "the value 2 at all"),
+        ([np.nan] * 30, "0 known of 30 points"),
+        ([np.nan] * 30 + [1.0], "1 known of 31 points"),
+        ([1.0, np.inf, 2.0], "infinite value at point 1"),
+        (["a", "b"], "no numbers"),
+        (np.zeros((5, 2)), "one channel"),
+    ],
+)
+def test_a_series_without_a_description_is_refused_in_one_line(annotator, values, said) -> None:
+    with pytest.raises((DataError, AnnotationError)) as caught:
+        annotator[0].annotate([np.arange(9.0), values])
+    assert said in str(caught.value) and "series '1'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_refused_as_a_whole(annotator, positive_panel) -> None:
+    made, _ = annotator
+    with pytest.raises(DataError, match="prey, predator"):
+        made.annotate(positive_panel)
+    with pytest.raises(DataError, match="no series"):
+        made.annotate([])
+    with pytest.raises(BudgetExceeded):
+        made.annotate([np.arange(30.0)], budget=1e3)
+    with pytest.raises(ConfigError, match="max_points"):
+        made.annotate([np.arange(30.0)], max_points=1)
+
+
+def test_saved_and_loaded_it_says_the_same(annotator, tmp_path: Path) -> None:
+    made, out = annotator
+    series = [r.values for r in _rows(8)]
+    before = made.annotate(series)
+    copy = made.save(tmp_path / "copy")
+    for folder in (out, copy):
+        assert Annotator.load(folder).annotate(series) == before
+    settings = json.loads((copy / "annotator.json").read_text())
+    assert settings["fields"] == list(LABEL_FIELDS)
+    assert settings["temperatures"] == made.fit_report.temperatures
+    (copy / "annotator.json").write_text("{")
+    with pytest.raises(AdapterError, match="not a valid annotator"):
+        Annotator.load(copy)
+    (copy / "annotator.json").unlink()
+    with pytest.raises(AdapterError, match=r"holds no annotator\.json"):
+        Annotator.load(copy)
+
+
+def test_a_fit_keeps_to_its_budget_and_learns_on(annotator, tmp_path: Path) -> None:
+    made, out = annotator
+    report = made.fit_report
+    assert report.training.steps == 2 and report.n_train is None and report.n_validation == 24
+    assert 0 < report.flops <= report.limit_flops
+    assert set(report.temperatures) == set(LABEL_FIELDS)
+    further = Annotator.load(out)
+    rows = _rows(12)
+    further.fit(rows, budget=1e11, max_steps=3, out=tmp_path / "more", training={"batch_size": 3})
+    assert further.fit_report.n_train == 12 and further.fit_report.n_validation == 0
+    assert further.fit_report.temperatures == report.temperatures
+    assert further.engine.adapter == made.engine.adapter
+    series = [r.values for r in rows[:3]]
+    assert Annotator.load(tmp_path / "more").annotate(series) == further.annotate(series)
+    with pytest.raises(ConfigError, match="adapter"):
+        further.fit(rows, adapter={"rank": 2})
+    with pytest.raises(BudgetExceeded, match="--budget"):
+        further.fit(rows, budget=1e6)
+    with pytest.raises(AnnotationError, match="no rows"):
+        further.fit([])
+
+
+def test_digits_in_place_of_numbers(base: str, tmp_path: Path) -> None:
+    made = Annotator.from_pretrained(base, numbers="digits", fields=("trend", "max"))
+    with pytest.raises(ModelError, match="nothing to save"):
+        made.save(tmp_path / "nothing")
+    made.fit(_rows(3), budget=1e11, max_steps=1, training={"batch_size": 2}, out=tmp_path / "d")
+    series = [r.values for r in _rows(3, seed=8)]
+    said = made.annotate(series)
+    assert all(a.noise is None and set(a.confidence) == {"trend", "max"} for a in said)
+    assert Annotator.load(tmp_path / "d").annotate(series) == said
+    with pytest.raises(AnnotationError, match="numbers='words'"):
+        Annotator.from_pretrained(base, numbers="words")
+    with pytest.raises(AnnotationError, match="colour"):
+        Annotator.from_pretrained(base, fields=("colour",))
+
+
+def test_batches_depend_on_the_step_alone(annotator) -> None:
+    task = annotator[0].engine.task
+    for make in (
+        lambda: DescribedStream(task, 3, 7, LENGTHS, 256),
+        lambda: DescribedRows(task, _rows(5), 3, 7, 256),
+    ):
+        one, other = make(), make()
+        there = [one.batch(step) for step in range(12)]
+        for step in (11, 3, 0):
+            for a, b in zip(there[step], other.batch(step), strict=True):
+                assert np.array_equal(a.ids, b.ids) and np.array_equal(a.labels, b.labels)
+    shown = [e for step in range(5) for e in DescribedRows(task, _rows(5), 3, 7, 256).batch(step)]
+    texts = [e.ids.tobytes() + e.numbers.values.tobytes() for e in shown]
+    assert sorted(texts.count(t) for t in set(texts)) == [3] * 5
+
+
+def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
+    task = annotator[0].engine.task
+    values = np.array([0.0, 5, 1, 9, 2, 3, 4, 8, 7, 6, 5, 4])
+    facts = SeriesFacts(
+        length=12, trend="flat", extrema=(Extremum("max", -1, float("nan"), "end"),)
+    )
+    example = labelled_example(task, values, facts)
+    asked = example.labels[example.labels != IGNORED]
+    text = task.tokenizer.decode(asked[:-1])
+    assert asked[-1] == task.end_id
+    # The highest point of the last quarter is position 10.
+    rules = published_rules(values)
+    full = answer_text(
+        SeriesFacts(
+            length=12, trend="flat", noise=rules.noise,
+            extrema=(Extremum("max", 10, 5.0, "end"), rules.extrema[1]),
+        ),
+        LABEL_FIELDS,
+    )  # fmt: skip
+    whole = task.tokenizer.decode(example.ids[-len(task.tokenizer.encode(full)) - 1 : -1])
+    assert whole == full
+    assert '"flat"' in text and '"end"' in text and rules.noise not in text
+    assert "beginning" not in text and '"min' in text
+    assert parse_answer(full, 12).noise == rules.noise
+    with pytest.raises(AnnotationError, match="tell none"):
+        labelled_example(task, values, SeriesFacts(length=12))
+
+
+def test_temperatures_make_the_truth_most_likely() -> None:
+    rng = np.random.default_rng(1)
+    labels = ("increasing", "decreasing", "flat")
+    logits = rng.normal(0, 2, (400, 3))
+    true = np.array([rng.choice(3, p=np.exp(z) / np.exp(z).sum()) for z in logits])
+    # Stated three times too sure.
+    stated = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
+    rows = [{"trend": dict(zip(labels, p, strict=True))} for p in stated]
+    truth = [SeriesFacts(length=5, trend=labels[k]) for k in true]
+    found = fit_temperatures(rows, truth)["trend"]
+
+    def loss(log_t):
+        z = np.log(np.maximum(stated, 1e-9)) / np.exp(log_t[0])
+        return -np.mean(z[np.arange(400), true] - np.log(np.exp(z).sum(axis=1)))
+
+    assert found == pytest.approx(
+        np.exp(minimize(loss, [0.0], method="Nelder-Mead").x[0]), rel=1e-3
+    )
+    assert 2.3 < found < 3.9
+    shares = calibrated(rows[0]["trend"], found)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert max(shares, key=shares.get) == max(rows[0]["trend"], key=rows[0]["trend"].get)
+    assert calibrated(rows[0]["trend"], 1.0) == pytest.approx(rows[0]["trend"])
+    assert fit_temperatures(rows[:5], truth[:5]) == {"trend": 1.0}
