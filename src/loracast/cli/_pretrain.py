@@ -1,4 +1,4 @@
-"""`loracast pretrain`: train a base from scratch on synthetic series, by a recipe."""
+"""`loracast pretrain`: train a base on synthetic series, by a recipe."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ __all__ = ["pretrain"]
 def pretrain(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file.")],
     out: Annotated[Path, typer.Option("--out", help="Work folder; the model goes to OUT/model.")],
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Folder of an older base to grow from.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Pretrain a base; the same command goes on where a killed one stopped."""
@@ -25,6 +28,8 @@ def pretrain(
     from loracast.studies import pretrain as run
 
     chosen = load_pretrain_recipe(recipe)
+    if start is not None:
+        chosen = chosen.model_copy(update={"start": str(start)})
     with Watcher() as watcher:
         result = run(chosen, out, watcher.trained)
     facts = {
