@@ -25,7 +25,7 @@ def test_a_folder_loads_with_hash_and_architecture(base: Path) -> None:
     again = load_backbone(str(base))
     assert loaded.base_sha256 == again.base_sha256
     assert loaded.architecture.layers == 2
-    assert loaded.architecture.vocab == 257
+    assert loaded.architecture.vocab == embedded_config()["vocab_size"]
     loaded.prune([10, 20])
     assert loaded.architecture.vocab == 2
     assert loaded.bos_full_id is None
@@ -33,15 +33,18 @@ def test_a_folder_loads_with_hash_and_architecture(base: Path) -> None:
 
 def test_a_token_that_starts_documents_is_found_and_kept(base: Path) -> None:
     """Llama and Gemma tokenizers put one before every text; Qwen's do not."""
+    end = embedded_config()["eos_token_id"]
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.post_processor = TemplateProcessing(
-        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 256)]
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", end)]
     )
     tokenizer.save(str(base / "tokenizer.json"))
+    facts = json.loads((base / "tokenizer_config.json").read_text())
+    (base / "tokenizer_config.json").write_text(json.dumps(facts | {"bos_token": "<|endoftext|>"}))
     loaded = load_backbone(str(base))
-    assert loaded.bos_full_id == 256
+    assert loaded.bos_full_id == end
     loaded.prune([10, 20])
-    assert loaded.vocabulary.kept == (10, 20, 256)
+    assert loaded.vocabulary.kept == (10, 20, end)
 
 
 def test_a_random_start_has_the_same_shape_other_weights_and_its_seed_decides_them(

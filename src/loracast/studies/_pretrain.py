@@ -100,7 +100,7 @@ def pretrain(
         except OSError as error:
             raise StorageError(f"cannot write to {out}: {error}") from error
     base = load_backbone(str(folder))
-    base.use_values(any(k.kind == "continuous" for k in recipe.kinds), seed=recipe.seed)
+    base.use_values(any(k.kind != "digits" for k in recipe.kinds), seed=recipe.seed)
     source = CorpusBatches(base, recipe.kinds, recipe.seed, recipe.context_range)
     validation = [
         example

@@ -15,7 +15,9 @@ import torch
 from loracast.backbone import NumberBatch, number_batch
 from loracast.tasks import IGNORED, Example
 
-__all__ = ["Batch", "collate"]
+__all__ = ["Batch", "collate", "padded_length"]
+
+_LENGTHS = 16
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,22 @@ class Batch:
     numbers: NumberBatch | None = None
 
 
+def padded_length(examples: Sequence[Example]) -> int:
+    """L of a batch: the longest row, and where numbers and text of several lengths meet, up to 16.
+
+    Every new shape makes the CPU's matrix kernels build and keep a plan of their own; rounding
+    keeps a long run on varied lengths from filling the memory with them.
+    """
+    lengths = {len(e) for e in examples}
+    longest = max(lengths)
+    if len(lengths) == 1 or all(e.numbers is None for e in examples):
+        return longest
+    return -(-longest // _LENGTHS) * _LENGTHS
+
+
 def collate(examples: Sequence[Example], device: torch.device) -> Batch:
-    """Pad examples on the left to the longest of them."""
-    length = max(len(e) for e in examples)
+    """Pad examples on the left to `padded_length`."""
+    length = padded_length(examples)
     ids = np.zeros((len(examples), length), dtype=np.int64)
     labels = np.full((len(examples), length), IGNORED, dtype=np.int64)
     mask = np.zeros((len(examples), length), dtype=np.int64)

@@ -17,7 +17,14 @@ from loracast.tasks import IGNORED
 from loracast.training._attention import short_attention
 from loracast.training._batches import Batch
 
-__all__ = ["batch_loss"]
+__all__ = ["batch_loss", "scored_positions"]
+
+_SCORED = 64
+
+
+def scored_positions(labelled: int) -> int:
+    """How many positions meet the LM head when so many have a label, beside numbers."""
+    return -(-labelled // _SCORED) * _SCORED
 
 
 def batch_loss(model: Any, batch: Batch, value_noise: float = 0.0) -> tuple[torch.Tensor, int]:
@@ -84,8 +91,16 @@ def _mixed_loss(
         total = total + nll[numbers.targets[:, 1:]].sum()
         count += int(numbers.targets[:, 1:].sum())
     asked = batch.labels[:, 1:] != IGNORED
-    if asked.any():
-        logits = model.get_output_embeddings()(hidden[asked])
-        total = total + F.cross_entropy(logits.float(), batch.labels[:, 1:][asked], reduction="sum")
-        count += int(asked.sum())
+    n_asked = int(asked.sum())
+    if n_asked:
+        rows, columns = asked.nonzero(as_tuple=True)
+        # Rounded for the same reason as `padded_length`; what is added has no label.
+        extra = scored_positions(n_asked) - n_asked
+        chosen = hidden[F.pad(rows, (0, extra)), F.pad(columns, (0, extra))]
+        labels = F.pad(batch.labels[:, 1:][asked], (0, extra), value=IGNORED)
+        logits = model.get_output_embeddings()(chosen)
+        total = total + F.cross_entropy(
+            logits.float(), labels, ignore_index=IGNORED, reduction="sum"
+        )
+        count += n_asked
     return total, count

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from loracast.flops import Architecture, CostTable, Ledger, LoraSpec, ValueSpec, get_convention
 from loracast.tasks import IGNORED, Example
 from loracast.training._attention import grouped_pays
+from loracast.training._batches import padded_length
+from loracast.training._loss import scored_positions
 
 __all__ = ["Meter"]
 
@@ -37,7 +39,7 @@ class _Shape:
 
     @classmethod
     def of(cls, examples: Sequence[Example]) -> _Shape:
-        rows, length = len(examples), max(len(e) for e in examples)
+        rows, length = len(examples), padded_length(examples)
         if all(e.numbers is None for e in examples):
             return cls(rows, length)
         labelled = sum(int((e.labels[1:] != IGNORED).sum()) for e in examples)
@@ -45,7 +47,11 @@ class _Shape:
             e.numbers is not None and e.numbers.asked_from < len(e.numbers.values) for e in examples
         )
         return cls(
-            rows, length, labelled / rows, rows * length, rows * (length - 1) * int(predicted)
+            rows,
+            length,
+            scored_positions(labelled) / rows,
+            rows * length,
+            rows * (length - 1) * int(predicted),
         )
 
 
