@@ -34,6 +34,10 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FOR_ALL = {"errors"}  # modules that every room may import, and that import no room
 LIGHT_ROOMS = {"series", "flops", "codec", "errors", "cli"}
 HEAVY = {
+    "llguidance",
+    "openai",
+    "pymannkendall",
+    "ruptures",
     "torch",
     "transformers",
     "peft",
