@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_clear_line_and_earlier_checkpoints_stay(
         _train(base, tmp_path)
     assert "\n" not in str(caught.value)
     kept = [p.name for p in (tmp_path / "checkpoints").iterdir()]
-    assert kept == ["step-00000005"]
+    assert kept == ["step-00000004"]
 
 
 def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:

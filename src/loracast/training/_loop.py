@@ -214,10 +214,30 @@ class _Run:
             self.result.best_val_loss, self.result.best_step = loss, step
             self.best = {n: p.detach().clone() for n, p in self.weights.items()}
 
+    def validate_if_due(self, examples: Sequence[Example], meter: Meter) -> None:
+        """The validation that this step asks for; one that does not fit stops the run.
+
+        It is then still due when the run goes on with a larger budget.
+        """
+        step, done = self.result.steps, self.result.validations
+        due = bool(examples) and step > 0 and _steps_to_eval(self.config, step)
+        if not due or (done and done[-1]["step"] == step):
+            return
+        try:
+            self.validate(examples, meter)
+        except BudgetExceeded:
+            self.result.stopped = "budget"
+
 
 def _steps_to_eval(config: TrainConfig, step: int) -> bool:
     last = step == config.steps
     return last or (config.eval_every > 0 and step % config.eval_every == 0)
+
+
+def _block_end(config: TrainConfig, start: int, validates: bool) -> int:
+    """Where the next block of steps ends: at a checkpoint or a validation, or with the run."""
+    every = [config.checkpoint_every, *([config.eval_every] if validates else ())]
+    return min([config.steps, *((start // n + 1) * n for n in every if n)])
 
 
 def train(
@@ -255,10 +275,11 @@ def train(
         meter.settle_before(run.result.steps)
         before = run.result.seconds
         started = time.monotonic()
-        while run.result.steps < config.steps:
+        run.result.stopped = "completed"  # what did not fit before may fit now
+        run.validate_if_due(validation, meter)
+        while run.result.steps < config.steps and run.result.stopped == "completed":
             start = run.result.steps
-            next_checkpoint = (start // config.checkpoint_every + 1) * config.checkpoint_every
-            end = min(config.steps, next_checkpoint)
+            end = _block_end(config, start, bool(validation))
             block = [source.batch(step) for step in range(start, end)]
             try:
                 block = block[: meter.reserve_steps(start, block)]
@@ -267,7 +288,6 @@ def train(
                     raise
                 run.result.stopped = "budget"
                 break
-            run.result.stopped = "completed"
             for examples in block:
                 tick = time.monotonic()
                 loss, norms = run.step(examples)
@@ -294,16 +314,12 @@ def train(
                             meter.remaining_flops,
                         )
                     )
-                if validation and _steps_to_eval(config, step):
-                    try:
-                        run.validate(validation, meter)
-                    except BudgetExceeded:
-                        run.result.stopped = "budget"
+            run.validate_if_due(validation, meter)
             run.result.seconds = before + time.monotonic() - started
             run.result.flops = meter.spent_by(run.result.steps)
             run.save()
             meter.settle_before(run.result.steps)
-            run.result.flops = meter.spent_by(run.result.steps)
+        run.result.flops = meter.spent_by(run.result.steps)
     if run.best:
         with torch.no_grad():
             for name, weight in run.weights.items():
