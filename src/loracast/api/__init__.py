@@ -3,6 +3,11 @@
 `baseline_rows`, `model_row` and `score_samples` put methods side by side, in a backtest or a study.
 """
 
+from loracast.api._annotation_engine import AnnotationEngine, Answer
+from loracast.api._annotation_fitting import AnnotatorReport
+from loracast.api._annotation_plot import draw_annotations, plot_annotations
+from loracast.api._annotation_rows import shortened
+from loracast.api._annotator import AnnotationReport, Annotator
 from loracast.api._backtest import METHODS, compare_methods
 from loracast.api._compare import (
     baseline_rows,
@@ -23,6 +28,11 @@ from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport, frame_of_sam
 __all__ = [
     "METHODS",
     "UNLIMITED_FLOPS",
+    "AnnotationEngine",
+    "AnnotationReport",
+    "Annotator",
+    "AnnotatorReport",
+    "Answer",
     "Engine",
     "FitPlan",
     "FitReport",
@@ -34,11 +44,14 @@ __all__ = [
     "check_methods",
     "check_quantiles",
     "compare_methods",
+    "draw_annotations",
     "draw_forecast",
     "frame_of_samples",
     "missing_row",
     "model_row",
+    "plot_annotations",
     "score_samples",
     "scored_horizons",
     "series_keys",
+    "shortened",
 ]

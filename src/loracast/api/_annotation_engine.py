@@ -25,13 +25,13 @@ from loracast.adapters import (
 )
 from loracast.api._annotation_confidence import calibrated
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
-from loracast.decoding import Choice, Guide, Work, guided_answers, plan_guided
+from loracast.decoding import Choice, Guide, Guided, Work, guided_answers, plan_guided
 from loracast.errors import AdapterError, AnnotationError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
 from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
 from loracast.tasks.annotation import LABEL_FIELDS, NUMBER_FORMS, answer_regex, parse_answer
 from loracast.tasks.annotation._answer import check_fields
-from loracast.tasks.annotation._task import AnnotationTask
+from loracast.tasks.annotation._task import AnnotationTask, Question
 from loracast.training import Meter
 
 __all__ = ["ANNOTATOR_FILE", "MAX_POINTS", "AnnotationEngine", "AnnotatorSettings", "Answer"]
@@ -237,10 +237,35 @@ class AnnotationEngine:
             table = table + values.forward(work.prefill_positions, 0)
         return float(table.total)
 
+    def untuned_settings(self, numbers: str | None = None) -> AnnotatorSettings:
+        """The same task for the bare base."""
+        update: dict[str, Any] = {"temperatures": {}}
+        if numbers is not None:
+            update["numbers"] = numbers
+        return self.settings.model_copy(update=update)
+
+    def _questions(self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()) -> list[Question]:
+        questions = [self.task.question(values) for values in series]
+        if not shots:
+            return questions
+        if self.settings.numbers != "digits":
+            raise AnnotationError(
+                "got worked examples for numbers that are no text; show them as digits"
+            )
+        before = [self.task.example(shot.values, shot.facts).ids for shot in shots]
+        return [Question(np.concatenate([*before, q.ids]), None, q.length) for q in questions]
+
+    def fits(self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()) -> bool:
+        """Whether the model has positions for every question behind the worked examples."""
+        limit = getattr(self.backbone.model.config, "max_position_embeddings", None)
+        longest = max(len(q.ids) for q in self._questions(series, shots))
+        return limit is None or longest + ANSWER_BYTES <= int(limit)
+
     def answers(
         self,
         series: Sequence[np.ndarray],
         *,
+        shots: Sequence[Any] = (),
         ledger: Ledger | None = None,
         stage: str = "annotate",
         progress: Callable[[int], None] | None = None,
@@ -249,6 +274,7 @@ class AnnotationEngine:
 
         Args:
             series: N arrays (T,), NaN where missing, each short enough for the model.
+            shots: labelled series to show with their answers before each question, as digits.
             ledger: charged before the work starts, if given.
             stage: its name there.
             progress: called with the number of series just answered.
@@ -257,28 +283,37 @@ class AnnotationEngine:
             AnnotationError: a series that cannot be shown.
             BudgetExceeded: the ledger refuses.
         """
-        questions = [self.task.question(values) for values in series]
-        fields = self.settings.fields
-        regexes = [answer_regex(len(values), fields) for values in series]
-
-        def run() -> Any:
-            return guided_answers(
-                self.backbone.model,
-                questions,
-                regexes,
-                self.guide,
-                choices=[_CHOICES[name] for name in fields if name in _CHOICES],
-                progress=progress,
-            )
-
+        questions = self._questions(series, shots)
         if ledger is None:
-            done = run()
-        else:
-            planned = plan_guided([len(q.ids) for q in questions], ANSWER_BYTES)
-            most = self.work_flops(planned, ledger.convention)
-            with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
-                done = run()
-                charge.flops = min(most, self.work_flops(done, ledger.convention))
+            return self._read(self._decoded(questions, progress), series)
+        planned = plan_guided([len(q.ids) for q in questions], ANSWER_BYTES)
+        most = self.work_flops(planned, ledger.convention)
+        with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
+            done = self._decoded(questions, progress)
+            charge.flops = min(most, self.work_flops(done, ledger.convention))
+        return self._read(done, series)
+
+    def counted_answers(
+        self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()
+    ) -> tuple[list[Answer], float]:
+        """What the model says about N series, and the FLOPs it took."""
+        done = self._decoded(self._questions(series, shots), None)
+        return self._read(done, series), self.work_flops(done)
+
+    def _decoded(
+        self, questions: Sequence[Question], progress: Callable[[int], None] | None
+    ) -> Guided:
+        fields = self.settings.fields
+        return guided_answers(
+            self.backbone.model,
+            questions,
+            [answer_regex(q.length, fields) for q in questions],
+            self.guide,
+            choices=[_CHOICES[name] for name in fields if name in _CHOICES],
+            progress=progress,
+        )
+
+    def _read(self, done: Guided, series: Sequence[np.ndarray]) -> list[Answer]:
         return [
             Answer(
                 text=a.text,

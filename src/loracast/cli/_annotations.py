@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._options import AsJson, Seed, split_names, whole
 from loracast.cli._output import check_target, print_json, write_whole
 from loracast.errors import AnnotationError, ConfigError
@@ -38,6 +39,8 @@ app = typer.Typer(
     help="Labelled series: generate, import, audit; train and evaluate an annotator.",
     no_args_is_help=True,
 )
+app.command("train")(train)
+app.command("evaluate")(evaluate)
 
 Labelled = Annotated[
     Path,

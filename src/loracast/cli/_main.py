@@ -16,6 +16,7 @@ import typer
 from loracast import __version__
 from loracast.cli import (
     _adapters,
+    _annotate,
     _annotations,
     _backtest,
     _data,
@@ -66,6 +67,7 @@ app.add_typer(_study.app, name="study")
 app.command("plan")(_plan.plan)
 app.command("forecast")(_forecast.forecast)
 app.command("fit")(_fit.fit)
+app.command("annotate")(_annotate.annotate)
 app.command("backtest")(_backtest.backtest)
 app.command("flops")(_flops.flops)
 app.command("pretrain")(_pretrain.pretrain)

@@ -2,6 +2,7 @@
 
 generate | read --> Teacher.describe --> labels --filter_agreement--> rows kept, rejections logged
 labelled rows --audit_labels--> agreement with a rule engine, by field
+endless stream --train_annotator--> adapter, scores on unseen series; rows --evaluate_file--> scores
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from loracast.studies.annotation._data import (
     read_labelled,
     write_labelled,
 )
+from loracast.studies.annotation._evaluate import evaluate_file
 from loracast.studies.annotation._openai import OpenAITeacher
 from loracast.studies.annotation._request import Question, ask_about
 from loracast.studies.annotation._server_config import ServerConfig, TeacherPlan, TeacherStats
@@ -31,6 +33,8 @@ from loracast.studies.annotation._teachers import (
     TeacherLabel,
     label_of,
 )
+from loracast.studies.annotation._train import train_annotator
+from loracast.studies.annotation._unseen import score_unseen, unseen_series
 
 __all__ = [
     "LABEL_FORMATS",
@@ -49,10 +53,14 @@ __all__ = [
     "TeacherStats",
     "ask_about",
     "audit_labels",
+    "evaluate_file",
     "filter_agreement",
     "generate_labelled",
     "label_of",
     "read_labelled",
+    "score_unseen",
+    "train_annotator",
+    "unseen_series",
     "write_labelled",
     "write_rejections",
 ]

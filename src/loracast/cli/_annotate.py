@@ -1,0 +1,165 @@
+"""`loracast annotate`: describe every series of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loracast.cli._options import Budget, File, IdCol, Sort, TargetCols, TimeCol, panel_of
+from loracast.cli._output import check_target, write_whole
+from loracast.cli._progress import Watcher
+from loracast.errors import ConfigError
+from loracast.flops import format_flops
+
+if TYPE_CHECKING:
+    from loracast.series import Panel
+    from loracast.tasks.annotation import Annotation
+
+__all__ = ["annotate"]
+
+FORMATS = {"json": (".json",), "csv": (".csv",), "label-studio": (".json",)}
+PLOT_SUFFIXES = (".png", ".svg")
+PLOTTED = 12  # series in a picture
+
+
+def annotate(
+    file: File,
+    form: Annotated[
+        str, typer.Option("--format", help=f"Of the answers: {', '.join(FORMATS)}.")
+    ] = "json",
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="Folder of an annotator; its base is used.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", help="Leave out fields less certain than this, 0 to 1."),
+    ] = None,
+    lang: Annotated[str, typer.Option("--lang", help="Of the prose: en, fr or zh.")] = "en",
+    how: Annotated[
+        str, typer.Option("--long", help="Series longer than the model reads: refuse or resample.")
+    ] = "refuse",
+    max_points: Annotated[
+        int | None, typer.Option("--max-points", help="The longest series to show to the model.")
+    ] = None,
+    id_col: IdCol = None,
+    time_col: TimeCol = None,
+    target_cols: TargetCols = None,
+    sort: Sort = False,
+    value_unit: Annotated[
+        str | None, typer.Option("--value-unit", help="What a value is counted in, as kW.")
+    ] = None,
+    index_unit: Annotated[
+        str | None, typer.Option("--index-unit", help="What a step is counted in, as hour.")
+    ] = None,
+    budget: Budget = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write instead of stdout.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help=f"Draw the first {PLOTTED} series (.png or .svg)."),
+    ] = None,
+) -> None:
+    """Describe every series of a file: trend, noise, extrema, each with its confidence."""
+    if form not in FORMATS:
+        raise ConfigError(f"got --format {form!r}; expected one of {', '.join(FORMATS)}")
+    check_target(out, FORMATS[form], "--out")
+    check_target(plot, PLOT_SUFFIXES, "--plot")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ConfigError(f"got --threshold {threshold}; expected 0 to 1")
+    from loracast.tasks.annotation import LANGUAGES
+
+    if lang not in LANGUAGES:
+        raise ConfigError(f"got --lang {lang!r}; expected one of {', '.join(LANGUAGES)}")
+    panel = panel_of(file, id_col, time_col, target_cols, sort)
+
+    from loracast.api import Annotator, plot_annotations
+
+    annotator = (
+        Annotator.from_pretrained(model or "embedded")
+        if adapter is None
+        else Annotator.load(adapter, model=model)
+    )
+    with Watcher() as watcher:
+        watcher.stage("annotate", len(panel))
+        made = annotator.annotate(
+            panel,
+            threshold,
+            how=how,
+            max_points=max_points,
+            budget=budget,
+            value_unit=value_unit,
+            index_unit=index_unit,
+            progress=watcher.advance,
+        )
+    _tell(panel, made, form, lang, out)
+    if plot is not None:
+        write_whole(
+            plot,
+            lambda to: plot_annotations(
+                [v[:, 0] for v in panel.values[:PLOTTED]],
+                made[:PLOTTED],
+                to,
+                index=panel.times[:PLOTTED],
+                language=lang,
+            ),
+        )
+    report = annotator.annotation_report
+    assert report is not None
+    typer.echo(
+        f"{report.n_series} series by {annotator.engine.backbone.name} "
+        f"{'as it came' if adapter is None else f'with {adapter}'}: "
+        f"{format_flops(report.flops)}, {report.seconds:.1f} s"
+        + ("" if out is None else f"; written to {out}"),
+        err=True,
+    )
+
+
+def _tell(panel: Panel, made: list[Annotation], form: str, lang: str, out: Path | None) -> None:
+    """The answers, onto stdout or into a file."""
+    from loracast.tasks.annotation import label_studio_task, prose, write_csv
+
+    def write(to: Path) -> None:
+        if form == "csv":
+            write_csv(to, made, lang)
+        else:
+            to.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    document: list[Any] = []
+    if form == "json":
+        document = [a.model_dump(mode="json") | {"prose": prose(a, lang)} for a in made]
+    elif form == "label-studio":
+        document = [label_studio_task(record) for record in _records(panel, made)]
+    if out is not None:
+        write_whole(out, write)
+    elif form == "csv":
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="loracast-") as folder:
+            write_csv(Path(folder) / "a.csv", made, lang)
+            text = (Path(folder) / "a.csv").read_bytes().decode("utf-8").replace("\r\n", "\n")
+            typer.echo(text, nl=False)
+    else:
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def _records(panel: Panel, made: list[Annotation]) -> list[Any]:
+    import numpy as np
+
+    from loracast.tasks.annotation import AnnotatedSeries
+
+    def index(times: np.ndarray) -> tuple[Any, ...]:
+        if np.issubdtype(times.dtype, np.datetime64):
+            return tuple(str(t) for t in np.datetime_as_string(times, unit="auto"))
+        return tuple(times.tolist())
+
+    return [
+        AnnotatedSeries(values[:, 0], a.facts(), str(name), index(times), a)
+        for name, values, times, a in zip(panel.ids, panel.values, panel.times, made, strict=True)
+    ]

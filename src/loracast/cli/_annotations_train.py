@@ -1,0 +1,263 @@
+"""`loracast annotations train` and `evaluate`: an annotator from generated series, and its scores.
+
+Functions only; they are registered on the sub-app in `_annotations`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loracast.cli._options import AsJson, Seed, whole
+from loracast.cli._output import print_json
+from loracast.cli._progress import Watcher
+from loracast.errors import ConfigError
+from loracast.flops import format_flops, parse_flops
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["evaluate", "train"]
+
+FILE_WIDTH = 120  # characters a line where no terminal says how many it has
+NAMES = {
+    "majority": "majority class",
+    "trend_only": "from the true trend alone",
+    "published_rules": "published rules",
+    "robust_rules": "robust rules",
+    "few_shot": "few-shot prompt, untuned",
+    "untuned": "untuned base",
+    "annotator": "annotator",
+}
+
+NumbersAs = Annotated[
+    str, typer.Option("--numbers", help="How a series enters: continuous or digits.")
+]
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the annotator and its scores.")],
+    budget: Annotated[
+        str, typer.Option("--budget", help="FLOPs for training and calibration.")
+    ] = "2e13",
+    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps at most.")] = 2000,
+    seed: Seed = 0,
+    model: Annotated[str, typer.Option("--model", help="embedded, folder or hub id.")] = "embedded",
+    numbers: NumbersAs = "continuous",
+    min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
+    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 256,
+    tested: Annotated[int, typer.Option("--test", help="Unseen series of each seed.")] = 1000,
+    seeds: Annotated[int, typer.Option("--test-seeds", help="Sets of unseen series.")] = 3,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines/--no-baselines", help="Also score the bare base and rules."),
+    ] = True,
+    calibration: Annotated[
+        int, typer.Option("--calibration", help="Series kept back to calibrate confidences on.")
+    ] = 512,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Its peak.  [default: 0.002]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Series a step.  [default: 24]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an annotator on generated series, and score it on unseen ones.
+
+    The same command goes on where a killed one stopped.
+    """
+    for name, number in (
+        ("--steps", steps),
+        ("--test", tested),
+        ("--test-seeds", seeds),
+        ("--calibration", calibration),
+    ):
+        whole(name, number)
+    whole("--seed", seed, 0)
+    parse_flops(budget)
+    _check_lengths(min_length, max_length)
+    dials = {"learning_rate": learning_rate, "batch_size": batch_size}
+
+    from loracast.studies.annotation import train_annotator
+
+    with Watcher() as watcher:
+        result = train_annotator(
+            out,
+            model=model,
+            numbers=numbers,
+            budget=budget,
+            max_steps=steps,
+            seed=seed,
+            lengths=(min_length, max_length),
+            calibration=calibration,
+            n_test=tested,
+            seeds=range(seeds),
+            baselines=baselines,
+            training={k: v for k, v in dials.items() if v is not None},
+            watcher=watcher,
+        )
+    if as_json:
+        print_json(result)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=FILE_WIDTH)
+    console.print(table_of(result))
+    for line in lines_of(result):
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(f"annotator: {out / 'adapter'}\nresult: {out / 'result.json'}", soft_wrap=True)
+
+
+def _check_lengths(shortest: int, longest: int) -> None:
+    if not 16 <= shortest <= longest:
+        raise ConfigError(
+            f"got --min-length {shortest} and --max-length {longest}; expected 16 or more points, "
+            "and the longest no shorter"
+        )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def table_of(result: dict[str, Any]) -> Table:
+    """Methods by rows; a field's accuracy on all rows and on clear ones, best in bold."""
+    from rich.table import Table
+
+    test, fields = result["test"], result["fields"]
+    names = [n for n in fields if n in test["methods"]["annotator"]["fields"]]
+    title = (
+        f"{test['n']} unseen series, {len(test['seeds'])} seeds: accuracy on all rows / clear rows"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("FLOPs", justify="right", no_wrap=True)
+    best = {}
+    for name in names:
+        for key in ("accuracy", "clear"):
+            # The true trend is told to "from the true trend alone": no rival there.
+            known = [
+                m["fields"][name][key]
+                for k, m in test["methods"].items()
+                if m["fields"][name][key] is not None and (k, name) != ("trend_only", "trend")
+            ]
+            best[name, key] = max(known, default=None)
+    for method, scores in test["methods"].items():
+        cells = [NAMES.get(method, method)]
+        if scores["n"] < test["n"]:
+            cells[0] += f" ({scores['n']} series)"
+        for name in names:
+            pair = []
+            for key in ("accuracy", "clear"):
+                value = scores["fields"][name][key]
+                text = _share(value)
+                pair.append(f"[bold]{text}[/bold]" if value == best[name, key] else text)
+            cells.append(" / ".join(pair))
+        cells.append("-" if scores["flops"] is None else f"{scores['flops']:.1e}")
+        table.add_row(*cells, style="cyan" if method == "annotator" else None)
+    return table
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """What the table does not say."""
+    ours, verdict = result["test"]["methods"]["annotator"], result["verdict"]
+    lines = []
+    for name, scores in ours["fields"].items():
+        spread = ", ".join(_share(v) for v in scores["accuracy_by_seed"])
+        text = f"{name}: by seed {spread}; calibration error {_share(scores['ece'])}"
+        if "hit_rate" in scores:
+            text += (
+                f"; place within 5 % of the length {_share(scores['hit_rate'])}, mean error "
+                f"{_share(scores['index_error'])}"
+            )
+        lines.append(text)
+    lines.append(
+        f"valid JSON {100 * ours['valid_json']:.1f} %; annotations whose prose contradicts their "
+        f"fields: {ours['contradictions']}"
+    )
+    if verdict["reached"]:
+        lines.append(f"there: {', '.join(verdict['reached'])}")
+    for name, reason in verdict["not_yet"].items():
+        lines.append(f"not there yet: {name} ({reason})")
+    spent = result["budget"]
+    lines.append(
+        f"{result['training']['steps']} steps, {format_flops(spent['spent_flops'])} for training, "
+        f"{format_flops(spent['evaluation_flops'])} for the evaluation, {result['seconds']:.0f} s"
+    )
+    return lines
+
+
+def evaluate(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Labelled series, such as the published rows.")
+    ],
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="Folder of an annotator; default: the base.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The base, where it is not the adapter's own.")
+    ] = None,
+    tune: Annotated[
+        int, typer.Option("--tune", help="Rows to learn from first; the others are the test.")
+    ] = 0,
+    seed: Seed = 0,
+    rules: Annotated[
+        str, typer.Option("--rules", help="To agree with: published or robust.")
+    ] = "published",
+    budget: Annotated[str, typer.Option("--budget", help="FLOPs of the tuning.")] = "5e12",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to keep the tuned annotator in.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Agreement of an annotator with the labels of a file, and with a rule engine."""
+    whole("--tune", tune, 0)
+    whole("--seed", seed, 0)
+    parse_flops(budget)
+    if rules not in ("published", "robust"):
+        raise ConfigError(f"got --rules {rules!r}; expected published or robust")
+    if out is not None and not tune:
+        raise ConfigError("got --out without --tune; there is nothing to keep")
+
+    from loracast.studies.annotation import evaluate_file
+
+    with Watcher() as watcher:
+        found = evaluate_file(
+            file,
+            adapter,
+            model=model,
+            tune=tune,
+            seed=seed,
+            rules=rules,
+            budget=budget,
+            out=out,
+            progress=watcher.trained,
+        )
+    if as_json:
+        print_json(found)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{found['n']} rows" + (f", after tuning on {tune} others" if tune else "")
+    table = Table(title=title, title_justify="left")
+    heads = {
+        "gold": "labels",
+        "gold_lenient": "labels, lenient",
+        "rule": "rules",
+        "rule_gold": "rules on labels",
+        "majority": "majority",
+    }
+    for head in ("field", *heads.values()):
+        table.add_column(head, justify="left" if head == "field" else "right")
+    for name in found["gold"]:
+        table.add_row(name, *(_share(found[key][name]) for key in heads))
+    Console(highlight=False).print(table)
+    typer.echo(f"valid JSON {100 * found['valid_json']:.1f} %")

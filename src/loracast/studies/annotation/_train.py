@@ -1,0 +1,204 @@
+"""Train an annotator on generated series and say how right it is: one call, one folder.
+
+OUT/ledger.sqlite, OUT/checkpoints, OUT/adapter (what `Annotator.load` reads), OUT/result.json.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from loracast.api import AnnotationEngine, Annotator
+from loracast.errors import ConfigError, StorageError
+from loracast.evaluation import robust_rules
+from loracast.studies._stages import StudyProgress
+from loracast.studies.annotation._unseen import (
+    CLEAR_TARGET,
+    best_rules,
+    score_unseen,
+    unseen_series,
+)
+from loracast.tasks.annotation import LABEL_FIELDS
+from loracast.training import Progress
+
+__all__ = ["TrainWatcher", "train_annotator", "verdict_of"]
+
+PACKAGES = ("torch", "transformers", "peft", "llguidance", "numpy")
+EVALUATION_SEEDS = (0, 1, 2)
+TESTED = 1000
+
+
+class TrainWatcher(StudyProgress, Protocol):
+    """Who is told how far it is."""
+
+    def trained(self, progress: Progress) -> None:
+        """A training step was done."""
+
+
+def train_annotator(
+    out: Path,
+    *,
+    model: str = "embedded",
+    numbers: str = "continuous",
+    budget: str | float = "2e13",
+    max_steps: int = 2000,
+    seed: int = 0,
+    lengths: tuple[int, int] = (32, 256),
+    calibration: int = 512,
+    n_test: int = TESTED,
+    seeds: Sequence[int] = EVALUATION_SEEDS,
+    baselines: bool = True,
+    training: Mapping[str, Any] | None = None,
+    watcher: TrainWatcher | None = None,
+) -> dict[str, Any]:
+    """Train on the endless generated stream, calibrate, and score on unseen series.
+
+    The same call goes on where a killed one stopped.
+
+    Args:
+        out: work folder.
+        model: the base: 'embedded', a local folder, or a hub id.
+        numbers: how a series enters, "continuous" or "digits".
+        budget: FLOPs for training and calibration; the evaluation is counted beside.
+        max_steps: optimiser steps at most.
+        seed: of weights and of the training stream.
+        lengths: shortest and longest series, of training and test.
+        calibration: generated series kept back to calibrate confidences on.
+        n_test: N unseen series of each evaluation seed.
+        seeds: of the test sets.
+        baselines: also score the rules, the untuned base and a few-shot prompt.
+        training: dials of `TrainConfig`.
+        watcher: told how far it is.
+
+    Returns:
+        What `OUT/result.json` holds; see `docs/annotation.md`.
+
+    Raises:
+        ConfigError: an option out of range, or a library that a baseline needs is missing.
+        BudgetExceeded: the budget does not hold one step.
+        StorageError: `out` cannot be written, or belongs to another run.
+        ModelError: the model cannot be loaded.
+    """
+    if n_test < 1 or not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ConfigError(
+            f"got {n_test} series to test and the seeds {list(seeds)}; expected at least one "
+            "series, and distinct seeds of 0 or more"
+        )
+    if baselines:
+        robust_rules(np.arange(16.0))  # says now, not after the training, if a library is missing
+    started = time.monotonic()
+    annotator = Annotator.from_pretrained(model, numbers=numbers, seed=seed)
+    annotator.fit(
+        budget=budget,
+        max_steps=max_steps,
+        lengths=lengths,
+        calibration=calibration,
+        out=out,
+        training=training,
+        progress=None if watcher is None else watcher.trained,
+    )
+    report = annotator.fit_report
+    assert report is not None
+    engine = annotator.engine
+    train_seconds = time.monotonic() - started
+    sets = [unseen_series(s, n_test, lengths, engine.settings.max_points) for s in seeds]
+    base = AnnotationEngine.open(model, engine.untuned_settings()) if baselines else None
+    shots = AnnotationEngine.open(model, engine.untuned_settings("digits")) if baselines else None
+    methods = score_unseen(engine, base, shots, sets, watcher)
+    result = {
+        "schema_version": 1,
+        "task": "annotation",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "seed": seed,
+        "model": model,
+        "base_sha256": engine.backbone.base_sha256,
+        "numbers": numbers,
+        "fields": list(engine.settings.fields),
+        "lengths": list(lengths),
+        "max_points": engine.settings.max_points,
+        "budget": {
+            "limit_flops": report.limit_flops,
+            "spent_flops": report.flops,
+            "evaluation_flops": sum(m["flops"] or 0.0 for m in methods.values()),
+        },
+        "training": {
+            "config": report.config.model_dump(mode="json"),
+            "steps": report.training.steps,
+            "stopped": report.training.stopped,
+            "best_step": report.training.best_step,
+            "best_val_loss": report.training.best_val_loss,
+            "history": report.training.history,
+            "validations": report.training.validations,
+            "calibration_rows": report.n_validation,
+            "temperatures": report.temperatures,
+            "seconds": train_seconds,
+        },
+        "test": {"n": n_test, "seeds": list(seeds), "methods": methods},
+        "verdict": verdict_of(methods),
+        "seconds": time.monotonic() - started,
+    }
+    _write(out / "result.json", result)
+    return result
+
+
+def verdict_of(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for and what is not there yet.
+
+    Args:
+        methods: of `score_unseen`.
+
+    Returns:
+        `{"valid_json": bool, "no_contradictions": bool, "reached": [field ..], "not_yet":
+        {field: reason}}`; a field is reached with at least 95 % on clear rows and, on all rows,
+        at least what the best rule engine has.
+    """
+    ours = methods["annotator"]
+    reached, not_yet = [], {}
+    for name in LABEL_FIELDS:
+        if name not in ours["fields"]:
+            not_yet[name] = "not asked for"
+            continue
+        got, reasons = ours["fields"][name], []
+        if got["clear"] is not None and got["clear"] < CLEAR_TARGET:
+            reasons.append(f"{got['clear']:.3f} on clear rows, below {CLEAR_TARGET}")
+        rules = best_rules(methods, name)
+        if rules is not None and got["accuracy"] < rules:
+            reasons.append(f"{got['accuracy']:.3f} on all rows, below the rules' {rules:.3f}")
+        if reasons:
+            not_yet[name] = "; ".join(reasons)
+        else:
+            reached.append(name)
+    return {
+        "valid_json": ours["valid_json"] == 1.0,
+        "no_contradictions": ours["contradictions"] == 0,
+        "reached": reached,
+        "not_yet": not_yet,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("loracast", *PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    temporary = path.with_name(".result.json.tmp")
+    try:
+        temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,239 @@
+"""Generated series that nobody trained on: how right an annotator is, beside every baseline.
+
+Truth from latents; the same series, at the same length, for all methods. Three evaluation seeds
+are three sets of series, not three models.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from loracast.api import AnnotationEngine, Answer, shortened
+from loracast.errors import AnnotationError
+from loracast.evaluation import (
+    majority_baseline,
+    published_rules,
+    robust_rules,
+    score_annotations,
+    trend_only_baseline,
+)
+from loracast.series import SeriesFacts, describe_chunk
+from loracast.studies._stages import Quiet, StudyProgress
+from loracast.studies.annotation._teachers import label_of
+from loracast.tasks.annotation import (
+    LABEL_FIELDS,
+    Annotation,
+    parse_answer,
+    prose,
+    prose_labels,
+)
+
+__all__ = ["CLEAR_TARGET", "UnseenSeries", "contradictions", "score_unseen", "unseen_series"]
+
+TEST_SEEDS = 3_000_000  # apart from those that annotators are trained and calibrated on
+CLEAR_TARGET = 0.95
+RULES = ("published_rules", "robust_rules")
+CHUNK = 100
+FEW_SHOTS = 3
+SHOT_LENGTHS = (32, 48)
+FEW_SHOT_ROWS = 100  # a seed: its prompts are long
+N_BOOT = 200
+
+
+@dataclass(frozen=True)
+class UnseenSeries:
+    """A test set.
+
+    Args:
+        seed: of the set.
+        values: N arrays (T,) as the model is shown them.
+        truth: N facts from latents.
+    """
+
+    seed: int
+    values: list[np.ndarray]
+    truth: list[SeriesFacts]
+
+
+@dataclass
+class _Method:
+    """What one method said about one test set."""
+
+    answers: list[SeriesFacts]
+    n: int
+    seconds: float
+    flops: float | None = None
+    confidences: list[dict[str, float]] | None = None
+    texts: list[str] = field(default_factory=list)
+
+
+def unseen_series(seed: int, n: int, lengths: tuple[int, int], max_points: int) -> UnseenSeries:
+    """N generated series of test set `seed`, longer ones resampled to `max_points`."""
+    rows = describe_chunk(TEST_SEEDS + seed, 0, n, lengths=lengths)
+    shown = [shortened(r.values, r.facts, max_points) for r in rows]
+    return UnseenSeries(seed, [v for v, _ in shown], [f for _, f in shown])
+
+
+def score_unseen(
+    engine: AnnotationEngine,
+    base: AnnotationEngine | None,
+    shots: AnnotationEngine | None,
+    sets: Sequence[UnseenSeries],
+    watcher: StudyProgress | None = None,
+) -> dict[str, Any]:
+    """Every method on every test set.
+
+    Args:
+        engine: the trained annotator.
+        base: the untuned base, the same task; None leaves it out.
+        shots: the untuned base with digits for numbers, asked with worked examples before the
+            question; None, or where the model's context is too short, leaves it out.
+        sets: test sets.
+        watcher: told how far it is.
+
+    Returns:
+        method -> `{"n", "flops", "seconds", "fields": {field: {"accuracy", "clear", "macro_f1",
+        "kappa", "ece" (each the mean over sets), "accuracy_by_seed", "clear_by_seed", ...}}}`,
+        for a model also `valid_json` and `contradictions`. FLOPs and seconds are of all sets.
+    """
+    watcher = watcher or Quiet()
+    methods: dict[str, Callable[[UnseenSeries], _Method | None]] = {
+        "majority": lambda s: _by_facts(s, lambda: majority_baseline(s.truth)),
+        "trend_only": lambda s: _by_facts(s, lambda: trend_only_baseline(s.truth)),
+        "published_rules": lambda s: _by_facts(s, lambda: [published_rules(v) for v in s.values]),
+        "robust_rules": lambda s: _by_facts(s, lambda: [robust_rules(v) for v in s.values]),
+        "few_shot": lambda s: None if shots is None else _few_shot(shots, s),
+        "untuned": lambda s: None if base is None else _by_model(base, s),
+        "annotator": lambda s: _by_model(engine, s),
+    }
+    watcher.stage("evaluation", len(methods) * len(sets))
+    out = {}
+    for name, run in methods.items():
+        found: list[tuple[UnseenSeries, _Method]] = []
+        for one in sets:
+            said = run(one)
+            if said is not None:
+                found.append((one, said))
+            watcher.advance(1, name)
+        if found:
+            out[name] = _summary(found, engine.settings.fields)
+    return out
+
+
+def _by_facts(one: UnseenSeries, run: Callable[[], list[SeriesFacts]]) -> _Method:
+    started = time.monotonic()
+    answers = run()
+    return _Method(answers, len(one.truth), time.monotonic() - started)
+
+
+def _by_model(
+    engine: AnnotationEngine, one: UnseenSeries, shots: Sequence[Any] = (), n: int | None = None
+) -> _Method:
+    started, total = time.monotonic(), 0.0
+    values = one.values[:n]
+    said: list[Answer] = []
+    for start in range(0, len(values), CHUNK):
+        part, flops = engine.counted_answers(values[start : start + CHUNK], shots=shots)
+        said, total = said + part, total + flops
+    return _Method(
+        [a.facts for a in said],
+        len(values),
+        time.monotonic() - started,
+        total,
+        [a.confidence for a in said],
+        [a.text for a in said],
+    )
+
+
+def _few_shot(engine: AnnotationEngine, one: UnseenSeries) -> _Method | None:
+    rows = describe_chunk(TEST_SEEDS - 1, one.seed, 24, lengths=SHOT_LENGTHS)
+    # Worked examples with different trends say more than any three.
+    labels = dict.fromkeys(r.facts.trend for r in rows)
+    shots = [next(r for r in rows if r.facts.trend == label) for label in labels][:FEW_SHOTS]
+    values = one.values[:FEW_SHOT_ROWS]
+    if not engine.fits(values, shots):
+        return None
+    return _by_model(engine, one, shots, FEW_SHOT_ROWS)
+
+
+def contradictions(answers: Sequence[SeriesFacts], fields: Sequence[str]) -> int:
+    """How many annotations say something else in English prose than in their fields."""
+    count = 0
+    for facts in answers:
+        annotation = Annotation.from_facts(facts, fields=fields)
+        told, kept = prose_labels(prose(annotation)), annotation.facts()
+        count += any(told[name] != label_of(kept, name) for name in LABEL_FIELDS)
+    return count
+
+
+def _valid(texts: Sequence[str], lengths: Sequence[int]) -> float:
+    good = 0
+    for text, length in zip(texts, lengths, strict=True):
+        try:
+            facts = parse_answer(text, length)
+            Annotation.read(Annotation.from_facts(facts).model_dump_json())
+            good += 1
+        except AnnotationError:
+            pass
+    return good / len(texts)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _summary(
+    found: Sequence[tuple[UnseenSeries, _Method]], fields: Sequence[str]
+) -> dict[str, Any]:
+    scores = [
+        score_annotations(
+            one.truth[: said.n], said.answers, said.confidences, seed=one.seed, n_boot=N_BOOT
+        )
+        for one, said in found
+    ]
+    flops = [said.flops for _, said in found if said.flops is not None]
+    out: dict[str, Any] = {
+        "n": found[0][1].n,
+        "seeds": [one.seed for one, _ in found],
+        "flops": sum(flops) if flops else None,
+        "seconds": sum(said.seconds for _, said in found),
+        "fields": {n: _field(n, scores) for n in LABEL_FIELDS if n in fields},
+    }
+    if found[0][1].texts:
+        shown = [(said.texts, [t.length for t in one.truth[: said.n]]) for one, said in found]
+        out["valid_json"] = _mean([_valid(*s) for s in shown])
+        out["contradictions"] = sum(contradictions(said.answers, fields) for _, said in found)
+    return out
+
+
+def _field(name: str, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    parts = [s["fields"][name] for s in scores]
+    out: dict[str, Any] = {
+        "accuracy": _mean([p["accuracy"] for p in parts]),
+        "clear": _mean([p["clear"]["accuracy"] for p in parts]),
+        "macro_f1": _mean([p["macro_f1"] for p in parts]),
+        "kappa": _mean([p["kappa"] for p in parts]),
+        "accuracy_by_seed": [p["accuracy"] for p in parts],
+        "accuracy_interval_by_seed": [p["accuracy_interval"] for p in parts],
+        "clear_by_seed": [p["clear"]["accuracy"] for p in parts],
+        "clear_n_by_seed": [p["clear"]["n"] for p in parts],
+    }
+    if "index" in parts[0]:
+        out["index_error"] = _mean([p["index"]["mean_error"] for p in parts])
+        out["hit_rate"] = _mean([p["index"]["hit_rate"] for p in parts])
+    if "confidence" in parts[0]:
+        for key in ("ece", "aurc", "coverage_at_95"):
+            out[key] = _mean([p["confidence"][key] for p in parts])
+    return out
+
+
+def best_rules(methods: Mapping[str, Any], name: str) -> float | None:
+    """The accuracy on all rows of the better rule engine."""
+    known = [methods[r]["fields"][name]["accuracy"] for r in RULES if r in methods]
+    return max((k for k in known if k is not None), default=None)

@@ -1,0 +1,165 @@
+"""`loracast annotate`, `annotations train` and `annotations evaluate` on a tiny random base."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from loracast.series import describe_chunk
+from loracast.tasks.annotation import (
+    LABEL_FIELDS,
+    AnnotatedSeries,
+    Annotation,
+    prose,
+    write_published,
+    write_records,
+)
+
+
+@pytest.fixture(scope="module")
+def trained(base: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from loracast.cli import main
+
+    out = tmp_path_factory.mktemp("annotations") / "out"
+    argv = ["annotations", "train", "--out", out, "--model", base, "--steps", 2, "--budget", "1e12"]
+    argv += [
+        "--test",
+        12,
+        "--test-seeds",
+        2,
+        "--max-length",
+        48,
+        "--batch-size",
+        4,
+        "--calibration",
+        20,
+    ]
+    assert main([str(a) for a in argv]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[AnnotatedSeries]:
+    made = describe_chunk(11, 0, 9, lengths=(20, 40))
+    return [AnnotatedSeries(r.values, r.facts, f"r{i}") for i, r in enumerate(made)]
+
+
+def test_training_scores_every_method_on_every_seed(trained: Path) -> None:
+    result = json.loads((trained / "result.json").read_text())
+    methods = result["test"]["methods"]
+    assert list(methods) == [
+        "majority", "trend_only", "published_rules", "robust_rules", "few_shot", "untuned",
+        "annotator",
+    ]  # fmt: skip
+    ours = methods["annotator"]
+    assert ours["valid_json"] == 1.0 and ours["contradictions"] == 0
+    assert result["test"]["seeds"] == [0, 1] and result["training"]["steps"] == 2
+    for scores in methods.values():
+        assert list(scores["fields"]) == list(LABEL_FIELDS)
+        for field in scores["fields"].values():
+            assert len(field["accuracy_by_seed"]) == 2
+            assert field["accuracy"] == pytest.approx(np.mean(field["accuracy_by_seed"]))
+    # Rules read extrema off the numbers, as the truth does.
+    assert methods["robust_rules"]["fields"]["max"]["accuracy"] == 1.0
+    assert 0 < result["budget"]["spent_flops"] <= result["budget"]["limit_flops"] == 1e12
+    assert set(result["verdict"]["reached"]) | set(result["verdict"]["not_yet"]) == set(
+        LABEL_FIELDS
+    )
+
+
+def test_annotations_in_three_formats(run, trained: Path, data: Path, tmp_path: Path) -> None:
+    three = data / "three.csv"
+    plot = tmp_path / "p.png"
+    done = run("annotate", three, "--adapter", trained, "--lang", "fr", "--plot", plot)
+    assert done.code == 0
+    answers = json.loads(done.out)
+    made = [Annotation.read({k: v for k, v in a.items() if k != "prose"}) for a in answers]
+    assert [a.id for a in made] == ["s1", "s2", "s3"]
+    assert [a["prose"] for a in answers] == [prose(a, "fr") for a in made]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "3 series" in done.err
+
+    done = run("annotate", three, "--adapter", trained, "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(done.out)))
+    assert [row["trend"] for row in table] == [a.trend.label for a in made]
+
+    file = tmp_path / "tasks.json"
+    done = run("annotate", three, "--adapter", trained, "--format", "label-studio", "--out", file)
+    assert done.code == 0 and done.out == ""
+    tasks = json.loads(file.read_text())
+    for task, annotation in zip(tasks, made, strict=True):
+        told = {r["from_name"]: r["value"] for r in task["predictions"][0]["result"]}
+        assert told["trend"]["choices"] == [annotation.trend.label]
+
+
+def test_labels_of_a_file_against_an_annotator(
+    run, trained: Path, rows: list[AnnotatedSeries], tmp_path: Path
+) -> None:
+    ours, published = tmp_path / "ours.jsonl", tmp_path / "published.jsonl"
+    write_records(ours, rows)
+    write_published(published, rows)
+    found = {}
+    for path in (ours, published):
+        done = run("annotations", "evaluate", path, "--adapter", trained, "--json")
+        assert done.code == 0, done.err
+        found[path] = json.loads(done.out)
+        assert found[path]["n"] == 9 and found[path]["valid_json"] == 1.0
+        assert set(found[path]["gold"]) == set(found[path]["rule"]) == set(LABEL_FIELDS)
+    for name in LABEL_FIELDS:
+        said = [a[name] for a in found[ours]["answers"]]
+        true = [
+            getattr(r.facts, name)
+            if name in ("trend", "noise")
+            else next(e.region for e in r.facts.extrema if e.kind == name)
+            for r in rows
+        ]
+        assert found[ours]["gold"][name] == pytest.approx(np.mean(np.array(said) == true))
+
+    done = run("annotations", "evaluate", published, "--adapter", trained, "--tune", 6, "--json")
+    tuned = json.loads(done.out)
+    assert tuned["n"] == 3 and len(tuned["tuned_on"]) == 6
+    left = [str(i) for i in range(9) if i not in tuned["tuned_on"]]
+    assert [a["id"] for a in tuned["answers"]] == left
+
+
+def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) -> None:
+    def file(name: str, values: list[float]) -> Path:
+        path = tmp_path / f"{name}.csv"
+        pd.DataFrame({"unique_id": "a", "ds": range(len(values)), "y": values}).to_csv(
+            path, index=False
+        )
+        return path
+
+    ask = ("annotate", "--adapter", trained)
+    assert "empty" in run(*ask, file("none", [])).message
+    assert "1 known of 1 points" in run(*ask, file("one", [1.0])).message
+    assert "the value 3 at all" in run(*ask, file("equal", [3.0] * 20)).message
+    assert run(*ask, file("missing", [np.nan] * 20)).message
+    long = file("long", list(np.sin(np.arange(3000))))
+    assert "got a series of 3000 points; expected at most 256" in run(*ask, long).message
+    longer = file("longer", list(np.sin(np.arange(5000))))
+    assert "the model has 4096" in run(*ask, longer, "--max-points", 10**5).message
+    assert "--format" in run(*ask, long, "--format", "xml").message
+    assert "--lang" in run(*ask, long, "--lang", "de").message
+    assert "--threshold" in run(*ask, long, "--threshold", 2).message
+    assert "suffix" in run(*ask, long, "--plot", tmp_path / "p.gif").message
+    html = tmp_path / "page.jsonl"
+    html.write_text("<html></html>\n")
+    assert "HTML" in run("annotations", "evaluate", html, "--adapter", trained).message
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text(
+        '{"index": 0, "input": "Series: [1, 2]", "output": "{\\"colour\\": \\"red\\"}"}\n'
+    )
+    assert "colour" in run("annotations", "evaluate", wrong, "--adapter", trained).message
+    assert "holds no adapter" in run("annotate", long, "--adapter", tmp_path).message
+    assert "--steps" in run("annotations", "train", "--out", tmp_path / "x", "--steps", 0).message
+    out = tmp_path / "small"
+    argv = ("annotations", "train", "--out", out, "--model", base, "--budget", "1e6")
+    assert "budget" in run(*argv).message
+    assert not out.exists()
