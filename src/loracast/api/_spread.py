@@ -41,7 +41,9 @@ def spread_factors(samples: list[np.ndarray], truth: list[np.ndarray]) -> tuple[
             ratios[step].extend(float(r) for r in row if np.isfinite(r))
     factors = []
     for step in range(horizon):
-        near = [r for s in ratios[max(0, step - _NEIGHBOURS) : step + _NEIGHBOURS + 1] for r in s]
+        # As many steps on one side as on the other: the needed width grows with the step.
+        reach = min(_NEIGHBOURS, step, horizon - 1 - step)
+        near = [r for s in ratios[step - reach : step + reach + 1] for r in s]
         if len(near) < _FEWEST:
             factors.append(1.0)
             continue
