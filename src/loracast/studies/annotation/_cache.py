@@ -59,14 +59,13 @@ class AnswerCache:
             else:
                 self._file = self.path.open("a+b", buffering=0)
                 content = self._locked(self._file)
+            self._read(content[: content.rfind(b"\n") + 1])
         except OSError as error:
             self.close()
             raise StorageError(
                 f"{self.path}: the cache cannot be used ({error.strerror or error})"
             ) from error
-        try:
-            self._read(content[: content.rfind(b"\n") + 1])
-        except AnnotationError:
+        except (AnnotationError, StorageError):
             self.close()
             raise
 

@@ -309,7 +309,7 @@ def _api_key() -> str:
 def _kept(cache: Path | None, had: int) -> str:
     if cache is None:
         return "; no cache was named, so the answers of this run are lost" if had else ""
-    return f"; {had} answers are kept in {cache}, the same command goes on from there"
+    return f"; the answers so far ({had}) are kept in {cache}, the same command goes on from there"
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
