@@ -157,7 +157,7 @@ def test_facts_that_cannot_be_are_one_clear_line(change, match) -> None:
         ({"confidence": {"trend": 1.2}}, "confidence.trend"),
         ({"confidence": {"mood": 1}}, "confidence.mood"),
         ({"abstained": ["noise"]}, r"abstained from \['noise'\], which are given"),
-        ({"change_points": [{"index": 4, "position": 9}]}, "position 9 in a series of 8"),
+        ({"change_points": [{"index": 4, "position": 8}]}, "position 8 in a series of 8"),
         ({"change_points": [{"index": 4}]}, "change_points.0.position: Field required"),
         ({"extrema": [{"kind": "max", "region": "end", "position": 7}]}, "belong together"),
     ],
