@@ -116,9 +116,11 @@ def test_a_place_comes_back(length: int) -> None:
         if length <= 100 and index:
             assert got.change_points == (index,)
         assert abs(got.extrema[0].index - index) <= length / 1000
-        assert all(abs(o - index) <= length / 2000 + 0.5 for o in got.outliers)
-        near = length / 200 + 0.5 if index >= length / 100 else length / 100  # never at 0
-        assert all(abs(c - index) <= near for c in got.change_points)
+        # Nothing that could be written lies nearer.
+        thousandths, hundredths = (np.arange(n) * length // n for n in (1000, 100))
+        assert all(abs(o - index) == abs(thousandths - index).min() for o in got.outliers)
+        possible = hundredths[hundredths > 0]
+        assert all(abs(c - index) == abs(possible - index).min() for c in got.change_points)
 
 
 def test_of_many_points_the_first_three_are_written() -> None:

@@ -134,18 +134,22 @@ def test_stretched_facts_keep_labels_and_shares(any_facts, data, length: int) ->
         assert got.segments[0].start == 0 and got.segments[-1].end == length - 1
 
 
-def test_an_answer_about_a_resampled_series_points_at_what_was_shown() -> None:
-    """Position j of the resampled series is position floor(j T / n) of the whole, exactly."""
-    values = np.random.default_rng(0).normal(size=1000)
-    shown = fit_length(values, 300, "resample")
-    for j in range(300):
-        facts = SeriesFacts(300, extrema=(Extremum("max", j, shown[j], region_of(j, 300)),))
-        back = stretch_facts(facts, 1000, values).extrema[0]
-        if region_of(j * 1000 // 300, 1000) == region_of(j, 300):
-            assert back.index == j * 1000 // 300
-            assert back.value == shown[j]
+@pytest.mark.parametrize(("length", "n"), [(1000, 300), (302, 301), (1024, 1023)])
+def test_an_answer_about_a_resampled_series_points_at_what_was_shown(length: int, n: int) -> None:
+    """Position j of the resampled series is position floor(j T / n) of the whole, exactly, or the
+    next where that would be another region."""
+    values = np.random.default_rng(0).normal(size=length)
+    shown = fit_length(values, n, "resample")
+    for j in range(n):
+        region = region_of(j, n)
+        facts = SeriesFacts(n, extrema=(Extremum("max", j, shown[j], region),))
+        back = stretch_facts(facts, length, values).extrema[0]
+        assert back.region == region == region_of(back.index, length)
+        moved = back.index - j * length // n
+        if region_of(j * length // n, length) == region:
+            assert moved == 0 and back.value == shown[j]
         else:
-            assert back.index - j * 1000 // 300 == 1
+            assert moved == 1 and back.value == values[back.index]
 
 
 def test_a_period_that_cannot_be_seen_any_more_is_none() -> None:

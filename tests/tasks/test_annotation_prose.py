@@ -141,6 +141,7 @@ def test_abstained_fields_are_named_and_not_claimed() -> None:
         ("noise", "The noise is medium with minor fluctuations.", ("medium",)),
         ("noise", "Relatively low and the fluctuations are high at times", ("low",)),
         ("noise", "With strong fluctuations.", ("high",)),
+        ("noise", "Overall, the noise is high.", ("high",)),
     ],
 )
 def test_free_sentences(key: str, sentence: str, labels: tuple[str, ...]) -> None:
