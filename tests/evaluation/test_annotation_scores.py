@@ -169,6 +169,9 @@ def test_calibration_and_risk_by_hand() -> None:
     assert found["ece"] == pytest.approx((0.05 + 0.1 + 0.65 + 0.45 + 0.1) / 5)
     assert found["aurc"] == pytest.approx((0 + 0 + 1 / 3 + 1 / 4 + 2 / 5) / 5)
     assert found["coverage_at_95"] == 2 / 5 and found["threshold_at_95"] == 0.9
+    # A bin holds its upper edge: 0.45 and 0.5 share (0.4, 0.5].
+    edge = score_confidence(np.array([0.5, 0.45]), np.array([True, False]))
+    assert edge["ece"] == pytest.approx(0.05 / 2)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=12))

@@ -9,7 +9,8 @@ theta = max(0.1, 0.7 + U(-0.5, 0.5)), mu = 0.5, sigma ~ U(0, 0.4), x0 ~ U(-2, 2)
 "line", "bend", "logistic", "shift" and "hump" are shapes of the level, which may break in a step
 on top of that, plus a season (half of the series), noise (Gaussian, AR(1), Laplace), single-point
 outliers (a fifth), a bump and a dip placed independently of the trend, missing points (a fifth:
-1 to 10 % of the points, single or as one gap), in units and with an offset of any size.
+1 to 10 % of the points, single or as one gap), in units and with an offset of any size. Under 128
+points steps, seasons and outliers are rarer in proportion.
 
 Labels, with the series' range = highest less lowest observed value:
 
@@ -55,15 +56,16 @@ FAMILIES = ("ou", *parts.SHAPES)
 OU_STEPS = 128
 OU_NOISE_BOUNDS = (0.1, 0.3)
 SHORTEST = 16
+LEAST_NOISE = 0.001  # of the range; low noise is log-uniform from here on
 P_MISSING = 0.2
-SPREAD_OF_EVENTS = 1.08  # measured: what a bump or a dip adds to a range that is full
-# Measured on 100,000 "ou" series: shares of increasing, decreasing, flat; low, medium, high; and
+SPREAD_OF_EVENTS = 1.15  # measured: what a bump or a dip adds to a range that is full
+# Measured on 20,000 "ou" series: shares of increasing, decreasing, flat; low, medium, high; and
 # of the maximum and the minimum in the beginning, middle, end.
 OU_SHARES = {
-    "trend": (0.58, 0.34, 0.08),
+    "trend": (0.596, 0.337, 0.067),
     "noise": (0.25, 0.50, 0.25),
-    "max": (0.36, 0.14, 0.50),
-    "min": (0.57, 0.12, 0.31),
+    "max": (0.316, 0.139, 0.545),
+    "min": (0.572, 0.132, 0.296),
 }
 
 
@@ -204,7 +206,7 @@ def _composed_block(rng: np.random.Generator, shapes: np.ndarray, T: int, ou_sha
     sigma = np.choose(
         _classes(rng, B, "noise", ou_share),
         [
-            low * (0.1 + 0.9 * amount[:, 1]),
+            low * (LEAST_NOISE / low) ** amount[:, 1],
             low * (high / low) ** amount[:, 1],
             high + (highest - high) * amount[:, 1],
         ],

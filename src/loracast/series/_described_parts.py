@@ -23,6 +23,9 @@ SHAPES = ("line", "bend", "logistic", "shift", "hump")
 # the label of the stretch changes but nothing breaks).
 Knot = tuple[int, str]
 
+# Shares of series that have the part, from ROOMY points on; shorter series, which cannot show as
+# many parts at once, have each of them in proportion to their length.
+ROOMY = 128
 P_BREAK = 0.2  # a step of the level on top of a shape that has none
 P_SEASON = 0.5
 P_OUTLIERS = 0.2
@@ -35,13 +38,13 @@ def draw_level(
 ) -> tuple[np.ndarray, list[list[Knot]]]:
     """The level (B, T) of each series: starts at 0, ends at `net` (B,); and its knots.
 
-    `shapes` (B,) indexes SHAPES. A shape without a step gets one with probability P_BREAK.
+    `shapes` (B,) indexes SHAPES. A shape without a step gets one in a share P_BREAK of cases.
     """
     B = len(net)
     time = np.linspace(0.0, 1.0, T)
     u = rng.random((B, 6))
     sign = np.where(rng.random((B, 2)) < 0.5, -1.0, 1.0)
-    stepped = (rng.random(B) < P_BREAK) & (shapes != SHAPES.index("shift"))
+    stepped = (rng.random(B) < _share(P_BREAK, T)) & (shapes != SHAPES.index("shift"))
     size = np.where(stepped, sign[:, 0] * (0.2 + 0.3 * u[:, 0]), 0.0)
     at = 1 + np.floor((0.15 + 0.7 * u[:, 1]) * (T - 1)).astype(int)
     level = np.where(np.arange(T) >= at[:, None], size[:, None], 0.0)
@@ -57,6 +60,10 @@ def draw_level(
             for row, more in zip(rows, found, strict=True):
                 knots[row] += [(int(np.ceil(k * (T - 1) - 1e-9)), kind) for k, kind in more]
     return level, knots
+
+
+def _share(share: float, T: int) -> float:
+    return share * min(1.0, T / ROOMY)
 
 
 Found = tuple[np.ndarray, list[list[tuple[float, str]]]]
@@ -130,7 +137,7 @@ def draw_season(rng: np.random.Generator, net: np.ndarray, T: int) -> tuple[np.n
     """
     B = len(net)
     u = rng.random((B, 6))
-    has = rng.random(B) < P_SEASON
+    has = rng.random(B) < _share(P_SEASON, T)
     longest = max(T / LEAST_CYCLES, SHORTEST_PERIOD)
     period = SHORTEST_PERIOD * (longest / SHORTEST_PERIOD) ** u[:, 0]
     phase = np.arange(T) / period[:, None] + u[:, 1:2]
@@ -186,7 +193,7 @@ def draw_outliers(
     B = len(sigma)
     out = np.zeros((B, T))
     places: list[tuple[int, ...]] = [()] * B
-    for row in np.flatnonzero(rng.random(B) < P_OUTLIERS):
+    for row in np.flatnonzero(rng.random(B) < _share(P_OUTLIERS, T)):
         # every third point is free, so that no two are neighbours
         free = rng.choice((T - 2) // 3, size=rng.integers(1, 4), replace=False)
         where = np.sort(1 + 3 * free)
