@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._options import AsJson, Seed, split_names, whole
 from loracast.cli._output import check_target, print_json, write_whole
@@ -19,7 +20,6 @@ from loracast.errors import AnnotationError, ConfigError
 if TYPE_CHECKING:
     from loracast.studies.annotation import (
         Agreement,
-        OpenAITeacher,
         RuleTeacher,
         ServerConfig,
         Teacher,
@@ -33,7 +33,6 @@ LINES = (".jsonl",)
 TEACHERS = ("latents", "published", "robust", "openai")
 RULES = ("published", "robust")
 FORMATS = {"loracast": LINES, "published": LINES, "label-studio": (".json",)}
-SHOWN_ROWS = 12
 
 app = typer.Typer(
     help="Labelled series: generate, import, audit; train and evaluate an annotator.",
@@ -164,7 +163,7 @@ def generate(
         if config is not None:
             who = server = OpenAITeacher(config, watcher.advance)
             if dry_run:
-                _show_plan(server, items, as_json)
+                show_plan(server, items, as_json)
                 return
         elif teacher != "latents":
             who = _rule_teacher(teacher, watcher.advance)
@@ -180,7 +179,7 @@ def generate(
     summary = _write(result, out, form, log if teacher != "latents" else None, n)
     if config is not None:
         summary["teacher"] = asdict(server.stats)
-    _report(summary, as_json)
+    report_rows(summary, as_json)
 
 
 @app.command("import")
@@ -221,7 +220,7 @@ def import_(
     else:
         result = Agreement(tuple(records), ())
     summary = _write(result, out, form, log if fields else None, len(records))
-    _report(summary, as_json)
+    report_rows(summary, as_json)
 
 
 @app.command("audit")
@@ -247,7 +246,7 @@ def audit(
     if as_json:
         print_json({"file": str(file), **found})
     else:
-        _show_audit(file, found)
+        show_audit(file, found)
 
 
 def _check_form(out: Path, form: str) -> None:
@@ -312,80 +311,3 @@ def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) ->
         "not_asked": result.not_asked,
         "rejections": None if log is None else str(log),
     }
-
-
-def _report(summary: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(summary)
-        return
-    typer.echo(f"{summary['kept']} of {summary['rows']} rows: {summary['file']}")
-    if summary["rejected"]:
-        fields = ", ".join(f"{name} {k}" for name, k in summary["rejected_by_field"].items())
-        typer.echo(f"{summary['rejected']} rejected ({fields}): {summary['rejections']}")
-    if summary["not_asked"]:
-        typer.echo(f"{summary['not_asked']} not asked: a cap was reached; raise it and go on")
-    if stats := summary.get("teacher"):
-        retries = sum(stats["retries"].values())
-        typer.echo(
-            f"{stats['requests']} requests, {stats['cached']} answers from the cache, {retries} "
-            f"retries; {stats['tokens']:,} tokens, cost {stats['cost']:.4f}"
-        )
-        for what, count in stats["fallbacks"].items():
-            typer.echo(f"note: {what} ({count} times)", err=True)
-
-
-def _show_plan(teacher: OpenAITeacher, items: list[AnnotatedSeries], as_json: bool) -> None:
-    plan = teacher.plan(items)
-    if as_json:
-        print_json({"dry_run": True, "model": teacher.name, **asdict(plan)})
-        return
-    typer.echo(
-        f"{plan.requests} requests to {teacher.name}, {plan.cached} answers in the cache; at most "
-        f"{plan.tokens_at_most:,} tokens, cost at most {plan.cost_at_most:.4f}, retries left out"
-    )
-    if plan.within_caps < plan.requests:
-        typer.echo(f"the caps surely hold for {plan.within_caps} of them")
-    if plan.unreadable:
-        typer.echo(f"{plan.unreadable} series cannot be asked about")
-
-
-def _show_audit(file: Path, found: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    def share(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    title = f"{file.name}: {found['n']} rows against the {found['rules']} rules"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("field")
-    for name in ("rows", "accuracy", "lenient", "kappa", "majority"):
-        table.add_column(name, justify="right")
-    for name, score in found["fields"].items():
-        numbers = (score[k] for k in ("accuracy", "lenient_accuracy", "kappa", "majority"))
-        table.add_row(name, str(score["n"]), *map(share, numbers))
-    whole_rows = found["all_fields"]
-    both = (whole_rows["accuracy"], whole_rows["lenient_accuracy"])
-    table.add_row("all", str(whole_rows["n"]), *map(share, both), "", "")
-    console = Console()
-    console.print(table)
-    for name, score in found["fields"].items():
-        if not score["n"]:
-            continue
-        cross = Table(
-            title=f"{name}: rule down, label across", title_justify="left", box=box.SIMPLE
-        )
-        cross.add_column("")
-        for label in next(iter(score["confusion"].values())):
-            cross.add_column(label, justify="right")
-        for label, counts in score["confusion"].items():
-            cross.add_row(label, *map(str, counts.values()))
-        console.print(cross)
-        rows = ", ".join(map(str, score["rows"][:SHOWN_ROWS]))
-        more = len(score["rows"]) - SHOWN_ROWS
-        typer.echo(
-            f" look at rows {rows or '– none'}" + (f" and {more} more (--json)" if more > 0 else "")
-        )
-    if found["unreadable"]:
-        typer.echo(f"unreadable by the rules: rows {', '.join(map(str, found['unreadable']))}")

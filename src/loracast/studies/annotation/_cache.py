@@ -167,7 +167,10 @@ class AnswerCache:
                     isinstance(n, int) and n >= 0 for n in numbers
                 )
                 fine = fine and isinstance(row["cost"], int | float) and row["cost"] >= 0
-                fine = fine and isinstance(row.get("text", ""), str)
+                texts = (row.get("text", ""), row.get("finish_reason"), row.get("refusal"))
+                counts = (row.get("limit", 0), row.get("tokens_in"), row.get("tokens_out"))
+                fine = fine and all(isinstance(t, str | None) for t in texts)
+                fine = fine and all(isinstance(c, int | None) for c in counts)
             except (ValueError, KeyError, TypeError, RecursionError):
                 fine = False
             if not fine:

@@ -92,7 +92,7 @@ class Exchange:
                 "pip install 'loracast[teacher]'"
             ) from problem
         self._openai, self._config, self._key = openai, config, key
-        self._cache, self._spending, self._stats = cache, spending, stats
+        self._cache, self._spending, self.stats = cache, spending, stats
         self._client = openai.AsyncOpenAI(
             api_key=key,
             base_url=config.base_url,
@@ -134,7 +134,7 @@ class Exchange:
             StorageError: the cache cannot be written.
         """
         request = self._cache.sent(key, *worst)
-        self._stats.requests += 1
+        self.stats.requests += 1
         settings = dict(self._settings)
         try:
             async with asyncio.timeout(self._config.timeout):
@@ -174,8 +174,8 @@ class Exchange:
         if counted:
             t_in, t_out = int(reply.tokens_in or 0), int(reply.tokens_out or 0)
             tokens, cost = t_in + t_out, self._spending.prices.cost(t_in, t_out)
-            self._stats.tokens_in += t_in
-            self._stats.tokens_out += t_out
+            self.stats.tokens_in += t_in
+            self.stats.tokens_out += t_out
         self._spending.settle(reservation, tokens, cost)
         self._cache.answered(
             request,
@@ -188,7 +188,7 @@ class Exchange:
             limit=self._config.answer_tokens,
             **reply.model_dump(),
         )
-        self._stats.answers += 1
+        self.stats.answers += 1
         if tokens > worst[0] or cost > worst[1]:
             raise Fatal(
                 f"the server counts {tokens:,} tokens for a request that can have {worst[0]:,} at "
@@ -220,7 +220,7 @@ class Exchange:
 
     def _not_the_api(self, error: NotTheAPI) -> Failure:
         reason = f"{self._where}: {error}; expected a chat completion"
-        if not self._stats.answers:
+        if not self.stats.answers:
             hint = "; check base_url, which often ends in /v1"
             return Failure("not the API", reason + hint, fatal=True)
         return Failure("not the API", reason)
@@ -253,18 +253,18 @@ class Exchange:
             named == "max_tokens" or "max_completion_tokens" in said
         ):
             self._settings["max_completion_tokens"] = self._settings.pop("max_tokens")
-            self._stats.fallbacks["max_completion_tokens for max_tokens"] += 1
+            self.stats.fallbacks["max_completion_tokens for max_tokens"] += 1
             return True
         for name in ("temperature", "seed"):
             if name in self._settings and (named == name or f"'{name}'" in said):
                 del self._settings[name]
-                self._stats.fallbacks[f"without {name}"] += 1
+                self.stats.fallbacks[f"without {name}"] += 1
                 return True
         return False
 
     @property
     def _where(self) -> str:
-        return self._client.base_url.host
+        return self._client.base_url.netloc.decode("ascii", "replace")  # no credentials in it
 
     def _clean(self, text: str) -> str:
         """Foreign text without the key, should the server give it back."""

@@ -1,7 +1,7 @@
 """A teacher behind any server that speaks OpenAI's chat API: many questions, none sent twice.
 
-Series -> questions -> (cache | server) -> replies -> labels. Retries, fallbacks and stalls are
-handled here; what one request and one failure mean is in `_exchange.py`.
+Series -> questions -> (cache | server) -> replies -> labels. Who asks again, and when, is in
+`_crew.py`; what one request and one failure mean is in `_exchange.py`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from loracast.errors import AnnotationError, CodecError, ConfigError
 from loracast.studies.annotation._cache import AnswerCache
-from loracast.studies.annotation._exchange import Exchange, Failure, Fatal
+from loracast.studies.annotation._crew import Crew
+from loracast.studies.annotation._exchange import Exchange, Fatal
 from loracast.studies.annotation._reply import Reply, facts_of_reply
-from loracast.studies.annotation._request import FORMATS, Question, ask_about
+from loracast.studies.annotation._request import Question, ask_about
 from loracast.studies.annotation._server_config import (
     KEY_VARIABLE,
     ServerConfig,
@@ -33,7 +34,6 @@ from loracast.tasks.annotation import AnnotatedSeries
 
 __all__ = ["OpenAITeacher"]
 
-FAILED_IN_A_ROW = 3  # questions that got no answer after all tries: the server is down
 T = TypeVar("T")
 
 
@@ -66,7 +66,7 @@ class OpenAITeacher:
         spending = Spending(
             config.max_tokens, config.max_cost, config.prices, tokens=tokens, cost=cost
         )
-        worst = [self.worst_case(q) for key, q in questions.items() if key not in known]
+        worst = [config.worst_case(q) for key, q in questions.items() if key not in known]
         fits = 0
         for amount in worst:
             if spending.reserve(*amount) is None:
@@ -145,12 +145,6 @@ class OpenAITeacher:
             keys[row] = key
         return questions, keys, unreadable
 
-    def worst_case(self, question: Question) -> tuple[int, Decimal]:
-        """Tokens and money that one request can cost."""
-        prompt = question.most_tokens(self.config.image_tokens)
-        answer = self.config.answer_tokens
-        return prompt + answer, self.config.prices.cost(prompt, answer)
-
     def _label(self, reply: Reply | str | None, length: int) -> TeacherLabel:
         if reply is None:
             return TeacherLabel(None, "not asked: a cap ended the run", asked=False)
@@ -180,14 +174,16 @@ class OpenAITeacher:
                 continue
             replies[name] = Reply.model_validate(known)
             self.stats.cached += 1
-            self.done(rows[name])
+            self._done(rows[name])
         if not waiting:
             return
         queue = iter(waiting)
         async with Exchange(self.config, secret, cache, spending, self.stats) as exchange:
-            run = _Run(self, exchange, spending, replies, rows)
+            crew = Crew(
+                self.config, exchange, spending, replies, lambda name: self._done(rows[name])
+            )
             workers = [
-                asyncio.create_task(run.work(queue, random.Random(f"{self.config.seed}-{k}")))
+                asyncio.create_task(crew.work(queue, random.Random(f"{self.config.seed}-{k}")))
                 for k in range(min(self.config.workers, len(waiting)))
             ]
             try:
@@ -200,98 +196,9 @@ class OpenAITeacher:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    def done(self, rows: int) -> None:
-        """So many series have their answer."""
+    def _done(self, rows: int) -> None:
         if self._advance:
             self._advance(rows)
-
-
-class _Run:
-    """The workers of one run and what they share."""
-
-    def __init__(
-        self,
-        teacher: OpenAITeacher,
-        exchange: Exchange,
-        spending: Spending,
-        replies: dict[str, Reply | str],
-        rows: Counter[str],
-    ) -> None:
-        self._teacher, self._exchange, self._spending = teacher, exchange, spending
-        self._replies, self._rows = replies, rows
-        self._config, self._stats = teacher.config, teacher.stats
-        self._full = False
-        self._in_a_row = 0
-        self._settled = asyncio.Condition()
-
-    async def work(self, queue: Any, rng: random.Random) -> None:
-        """Take questions until there are none, or no more money."""
-        for key, question in queue:
-            reply = await self._answer(key, question, rng)
-            if reply is None:
-                return
-            self._replies[key] = reply
-            self._teacher.done(self._rows[key])
-            if isinstance(reply, Reply):
-                self._in_a_row = 0
-                continue
-            self._stats.failed += 1
-            self._in_a_row += 1
-            if self._in_a_row >= FAILED_IN_A_ROW:
-                raise Fatal(f"{FAILED_IN_A_ROW} series in a row without an answer; {reply}")
-
-    async def _answer(self, key: str, question: Question, rng: random.Random) -> Reply | str | None:
-        """The reply; a reason, after all tries; None where a cap does not allow to ask."""
-        config, worst = self._config, self._teacher.worst_case(question)
-        form, wait, attempt = self._exchange.form, config.first_wait, 1
-        while True:
-            reservation = await self._reserve(worst)
-            if reservation is None:
-                return None
-            try:
-                result = await self._exchange.ask(key, question, reservation, worst, form)
-            finally:
-                async with self._settled:
-                    self._settled.notify_all()
-            if not isinstance(result, Failure):
-                return result
-            if result.free:
-                continue
-            if result.lower:
-                form = FORMATS[FORMATS.index(form) + 1]
-                self._stats.fallbacks[f"{form} after {result.kind}"] += 1
-                continue
-            if not result.retry:
-                return result.reason
-            if attempt == config.tries:
-                reason = f"no answer after {attempt} tries, the last: {result.reason}"
-                if not self._stats.answers:
-                    raise Fatal(reason)
-                return reason
-            if result.wait > config.longest_wait:
-                raise Fatal(
-                    f"{result.reason}: the server asks to wait {result.wait:,.0f} s; start again "
-                    "later"
-                )
-            self._stats.retries[result.kind] += 1
-            attempt += 1
-            pause = min(wait * (0.5 + rng.random()), config.longest_wait)
-            await asyncio.sleep(max(pause, result.wait))
-            wait *= 2
-
-    async def _reserve(self, worst: tuple[int, Decimal]) -> int | None:
-        """A reservation of the worst case; waits for requests under way to settle first."""
-        async with self._settled:
-            while not self._full:
-                reservation = self._spending.reserve(*worst)
-                if reservation is not None:
-                    return reservation
-                if not self._spending.in_flight:
-                    self._full = True
-                    self._settled.notify_all()
-                    break
-                await self._settled.wait()
-        return None
 
 
 def _api_key() -> str:

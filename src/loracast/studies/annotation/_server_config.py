@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from loracast.errors import ConfigError
 from loracast.studies.annotation._reply import printable
-from loracast.studies.annotation._request import IMAGE_TOKENS
+from loracast.studies.annotation._request import IMAGE_TOKENS, Question
 from loracast.studies.annotation._spending import Prices, Spending
 
 __all__ = ["KEY_VARIABLE", "ServerConfig", "TeacherPlan", "TeacherStats"]
@@ -82,6 +83,11 @@ class ServerConfig:
                     f"got a base_url with credentials or a query; the key goes into {KEY_VARIABLE}"
                 )
         Spending(self.max_tokens, self.max_cost, self.prices)
+
+    def worst_case(self, question: Question) -> tuple[int, Decimal]:
+        """Tokens and money that one request can cost."""
+        prompt = question.most_tokens(self.image_tokens)
+        return prompt + self.answer_tokens, self.prices.cost(prompt, self.answer_tokens)
 
 
 @dataclass
