@@ -35,8 +35,6 @@ class Block:
         sigma: (B,) standard deviation of the noise.
         knots: per series, where the level breaks.
         outliers: per series, positions.
-        noise_latent: (B,) what the noise label is read from with `noise_bounds`; None for sigma
-            over the range with the usual bounds.
         slack: (B,) uncertainty of the net change that has to fit before a trend is clear.
     """
 
@@ -47,8 +45,6 @@ class Block:
     sigma: np.ndarray
     knots: list[list[Knot]]
     outliers: list[tuple[int, ...]]
-    noise_latent: np.ndarray | None = None
-    noise_bounds: tuple[float, float] = (0.0, 0.0)
     slack: np.ndarray | None = None
 
 
@@ -78,13 +74,7 @@ def facts_of_block(block: Block) -> list[SeriesFacts]:
             extrema.append(Extremum(kind, k, float(block.values[row, k]), region_of(k, T)))
             if position_is_clear(k, T) and lead[row] >= CLEAR_LEAD:
                 clear.add(kind)
-        if block.noise_latent is None:
-            level_of_noise, noise_clear = noise_label(noise), noise_is_clear(noise)
-        else:
-            latent = float(block.noise_latent[row])
-            level_of_noise = noise_label(latent, block.noise_bounds)
-            noise_clear = noise_is_clear(latent, block.noise_bounds)
-        if noise_clear:
+        if noise_is_clear(noise):
             clear.add("noise")
         seasonal = strength[row] >= LEAST_STRENGTH and not np.isnan(block.period[row])
         values = block.values[row]
@@ -94,7 +84,7 @@ def facts_of_block(block: Block) -> list[SeriesFacts]:
                 trend=trend_label(share),
                 slope=share * float(spread[row]) / (T - 1),
                 segments=_segments(block.level[row], block.knots[row], float(spread[row])),
-                noise=level_of_noise,
+                noise=noise_label(noise),
                 sigma=noise,
                 extrema=tuple(extrema),
                 period=float(block.period[row]) if seasonal else None,
