@@ -15,13 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loracast.api import Forecaster
+    from loracast.api import Annotator, Forecaster
 
-__all__ = ["Forecaster", "LoracastError", "__version__"]
+__all__ = ["Annotator", "Forecaster", "LoracastError", "__version__"]
 
 __version__ = "0.1.0"
 
-_HOME_OF = {"Forecaster": "loracast.api", "LoracastError": "loracast.errors"}
+_HOME_OF = {
+    "Annotator": "loracast.api",
+    "Forecaster": "loracast.api",
+    "LoracastError": "loracast.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -65,9 +65,7 @@ def test_a_saved_engine_forecasts_the_same_when_loaded(
     base: str, tmp_path: Path, method: str
 ) -> None:
     engine, ledger = _fitted(base, tmp_path, method)
-    engine.calibrate(
-        _panel(20).values, 20, 6, samples=6, seed=0, ledger=ledger, stage="calibrate"
-    )
+    engine.calibrate(_panel(20).values, 20, 6, samples=6, seed=0, ledger=ledger, stage="calibrate")
     assert len(engine.spread) == 6
     assert ledger.by_stage()["calibrate"] > 0
     before = _samples(engine)
@@ -79,6 +77,9 @@ def test_a_saved_engine_forecasts_the_same_when_loaded(
     assert manifest.spread == engine.spread
     loaded = Engine.load(tmp_path / "adapter")
     np.testing.assert_allclose(_samples(loaded), before, rtol=1e-4)
+    beside = Engine.load(tmp_path / "adapter", merge=False)
+    np.testing.assert_allclose(_samples(beside), before, rtol=1e-4)
+    assert (beside.lora is None) == (method == "full")
     ledger.close()
 
 

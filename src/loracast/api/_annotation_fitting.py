@@ -44,7 +44,7 @@ VALIDATION_ROWS = 96  # of the loss
 VALIDATIONS = 2
 HELD_OUT = 10  # of rows, one in so many is for validation, once there are 200
 LEAST_TO_HOLD_OUT = 200
-# Chosen on generated validation series at equal FLOPs (docs/log.md).
+# Assumptions, close to what the base was pretrained with; not searched.
 BATCH_SIZE, LEARNING_RATE = 24, 2e-3
 ROWS_LEARNING_RATE = 5e-4  # a few rows seen many times
 ROWS_BATCH_SIZE = 8

@@ -17,6 +17,7 @@ from loracast.adapters import (
     AdapterManifest,
     attach_lora,
     load_adapter,
+    read_manifest,
     save_adapter,
 )
 from loracast.api._spread import spread_factors, widened
@@ -134,14 +135,14 @@ class Engine:
         Raises:
             AdapterError: not an adapter, or of another base.
         """
-        backbone, manifest = load_adapter(folder, model=model)
-        lora = None
-        if manifest.adapter.method == "lora":
-            if merge:
-                backbone.model = backbone.model.merge_and_unload()
-                backbone.model.eval()
-            else:
-                lora = manifest.adapter.spec(backbone.model.get_base_model())
+        manifest = read_manifest(folder)
+        base = load_backbone(model or manifest.model, random_start=manifest.random_start)
+        base.use_values(manifest.values is not None)
+        lora = None if merge else manifest.adapter.spec(base.model)  # before PEFT wraps its layers
+        backbone, manifest = load_adapter(folder, base=base)
+        if manifest.adapter.method == "lora" and merge:
+            backbone.model = backbone.model.merge_and_unload()
+            backbone.model.eval()
         engine = cls(backbone, make_codec(**manifest.codec), manifest.adapter, lora)
         engine.manifest, engine.spread = manifest, manifest.spread
         return engine

@@ -151,17 +151,17 @@ def _show(title: str, facts: dict[str, Any]) -> None:
     open_ended = [s for s in facts["stages"] if s["highest_flops"] > 1.005 * s["lowest_flops"]]
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
-    for name in ("steps", "FLOPs", *(("lowest", "highest") if open_ended else ()), "share", "time"):
-        table.add_column(name, justify="right")
+    # The costliest choice is shown, so the other end of a range is the lowest.
+    for name in ("steps", "FLOPs", *(("at least",) if open_ended else ()), "share", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
     for s in facts["stages"]:
-        low, high = s["lowest_flops"], s["highest_flops"]
-        span = (f"{low:.2e}", f"{high:.2e}") if s in open_ended else ("", "")
+        least = _short(s["lowest_flops"]) if s in open_ended else ""
         table.add_row(
             s["name"],
             f"{s['steps']:,}",
-            f"{s['flops']:.3e}",
-            *(span if open_ended else ()),
-            f"{100 * s['share']:.2f} %",
+            _short(s["flops"]),
+            *((least,) if open_ended else ()),
+            f"{100 * s['share']:.1f} %",
             _clock(s["seconds"]),
         )
     Console(highlight=False).print(table)
@@ -171,6 +171,10 @@ def _show(title: str, facts: dict[str, Any]) -> None:
     )
     if facts["seconds"] is not None:
         typer.echo(f"about {_clock(facts['seconds'])} at the speed measured on this machine")
+
+
+def _short(flops: float) -> str:
+    return f"{flops:.2e}".replace("e+", "e")
 
 
 def _clock(seconds: float | None) -> str:
