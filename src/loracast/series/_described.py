@@ -21,9 +21,10 @@ Labels, with the series' range = highest less lowest observed value:
 - slope: net change a step.
 - noise: sigma over the range; low under 0.02, high over 0.06. Clear: up to 0.018, from 0.024 to
   0.056, from 0.064 on. For "ou" sigma is the root mean square of path less mean path,
-  as it came out. (The published generator labels by its parameter, sigma per square root of time,
-  low under 0.1 and high over 0.3, whatever the range; that cannot be read from a picture without
-  an axis, and agrees with the published rule on 60 % of series.)
+  as it came out, and the label is the published rule's: residual to a cubic over the range, low
+  under 0.02, high over 0.12. (The published generator labels by its parameter, sigma per square
+  root of time, whatever the range; that cannot be read off a picture without an axis, and agrees
+  with the published rule on 60 % of series.)
 - max, min: region of the first observed extremum (first quarter, middle half, last quarter).
   Clear: 2.5 % of T (outer quarters) or 5 % of T (middle) away from the bounds, and the extremum
   passes every value outside its region by at least 1 % of the range (the step of the published
@@ -55,6 +56,7 @@ __all__ = ["FAMILIES", "DescribedSeries", "describe_chunk"]
 
 FAMILIES = ("ou", *parts.SHAPES)
 OU_STEPS = 128
+OU_NOISE_BOUNDS = (0.02, 0.12)  # of the published rule: 2 and 12 of 99 bins
 SHORTEST = 16
 LEAST_NOISE = 0.001  # of the range; low noise is log-uniform from here on
 P_MISSING = 0.2
@@ -63,7 +65,7 @@ SPREAD_OF_EVENTS = 1.15  # measured: what a bump or a dip adds to a range that i
 # of the maximum and the minimum in the beginning, middle, end.
 OU_SHARES = {
     "trend": (0.596, 0.337, 0.067),
-    "noise": (0.06, 0.12, 0.82),
+    "noise": (0.16, 0.65, 0.19),
     "max": (0.316, 0.139, 0.545),
     "min": (0.572, 0.132, 0.296),
 }
@@ -180,8 +182,18 @@ def _ou_block(rng: np.random.Generator, B: int, T: int) -> Block:
         sigma=np.sqrt(((values - level) ** 2).mean(axis=1)),
         knots=[[] for _ in range(B)],
         outliers=[()] * B,
+        noise_share=_cubic_residual(values),
+        noise_bounds=OU_NOISE_BOUNDS,
         slack=2 * np.sqrt(variance[:, -1]),
     )
+
+
+def _cubic_residual(values: np.ndarray) -> np.ndarray:
+    """(B,) root mean square distance from the best cubic, over the range: the published reading."""
+    time = np.linspace(-1, 1, values.shape[1])
+    basis, _ = np.linalg.qr(np.vander(time, 4))
+    left = values - values @ basis @ basis.T
+    return np.asarray(np.sqrt((left**2).mean(axis=1)) / np.ptp(values, axis=1))
 
 
 def _classes(rng: np.random.Generator, B: int, field: str, ou_share: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from loracast.series._described_parts import Knot
 from loracast.series._facts import EXTREMUM_REGIONS, Extremum, SeriesFacts, TrendSegment, region_of
 from loracast.series._label_bounds import (
+    NOISE_SHARES,
     noise_is_clear,
     noise_label,
     position_is_clear,
@@ -35,6 +36,8 @@ class Block:
         sigma: (B,) standard deviation of the noise.
         knots: per series, where the level breaks.
         outliers: per series, positions.
+        noise_share: (B,) what the noise label is read from with `noise_bounds`; None for sigma
+            over the range with the usual bounds.
         slack: (B,) uncertainty of the net change that has to fit before a trend is clear.
     """
 
@@ -45,6 +48,8 @@ class Block:
     sigma: np.ndarray
     knots: list[list[Knot]]
     outliers: list[tuple[int, ...]]
+    noise_share: np.ndarray | None = None
+    noise_bounds: tuple[float, float] = NOISE_SHARES
     slack: np.ndarray | None = None
 
 
@@ -74,7 +79,8 @@ def facts_of_block(block: Block) -> list[SeriesFacts]:
             extrema.append(Extremum(kind, k, float(block.values[row, k]), region_of(k, T)))
             if position_is_clear(k, T) and lead[row] >= CLEAR_LEAD:
                 clear.add(kind)
-        if noise_is_clear(noise):
+        read = noise if block.noise_share is None else float(block.noise_share[row])
+        if noise_is_clear(read, block.noise_bounds):
             clear.add("noise")
         seasonal = strength[row] >= LEAST_STRENGTH and not np.isnan(block.period[row])
         values = block.values[row]
@@ -84,7 +90,7 @@ def facts_of_block(block: Block) -> list[SeriesFacts]:
                 trend=trend_label(share),
                 slope=share * float(spread[row]) / (T - 1),
                 segments=_segments(block.level[row], block.knots[row], float(spread[row])),
-                noise=noise_label(noise),
+                noise=noise_label(read, block.noise_bounds),
                 sigma=noise,
                 extrema=tuple(extrema),
                 period=float(block.period[row]) if seasonal else None,
