@@ -67,8 +67,9 @@ def draw(points: list[dict[str, Any]], lines: dict[str, list[float]], target: Pa
         axis.set_xlabel("FLOPs to adapt")
         axis.grid(alpha=0.25, which="both")
     axes[0].set_ylabel("MAE, original units")
-    axes[2].legend(fontsize=8, frameon=False, loc="upper right")
-    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncol=5, fontsize=9, frameon=False, loc="lower center")
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(target, dpi=110)
 
 
