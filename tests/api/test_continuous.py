@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from loracast.adapters import AdapterConfig, merge_adapter, read_manifest
-from loracast.api import Engine, FitPlan, Forecaster
+from loracast.api import Engine, FitPlan, Forecaster, calibrate_spread
 from loracast.backbone import build_embedded, embedded_config, load_backbone, values_of
 from loracast.errors import AdapterError
 from loracast.flops import Ledger
@@ -65,7 +65,9 @@ def test_a_saved_engine_forecasts_the_same_when_loaded(
     base: str, tmp_path: Path, method: str
 ) -> None:
     engine, ledger = _fitted(base, tmp_path, method)
-    engine.calibrate(_panel(20).values, 20, 6, samples=6, seed=0, ledger=ledger, stage="calibrate")
+    calibrate_spread(
+        engine, _panel(20).values, 20, 6, samples=6, seed=0, ledger=ledger, stage="calibrate"
+    )
     assert len(engine.spread) == 6
     assert ledger.by_stage()["calibrate"] > 0
     before = _samples(engine)

@@ -9,6 +9,7 @@ from loracast.api._annotation_plot import draw_annotations, plot_annotations
 from loracast.api._annotation_rows import shortened
 from loracast.api._annotator import AnnotationReport, Annotator
 from loracast.api._backtest import METHODS, compare_methods
+from loracast.api._calibration import calibrate_spread
 from loracast.api._compare import (
     baseline_rows,
     check_methods,
@@ -40,6 +41,7 @@ __all__ = [
     "Forecaster",
     "adapter_folder",
     "baseline_rows",
+    "calibrate_spread",
     "check_levels",
     "check_methods",
     "check_quantiles",

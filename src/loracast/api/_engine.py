@@ -20,7 +20,7 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.api._spread import spread_factors, widened
+from loracast.api._spread import widened
 from loracast.backbone import (
     Backbone,
     has_values,
@@ -100,7 +100,7 @@ class Engine:
         )
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
-        self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate`
+        self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
 
     @classmethod
     def open(
@@ -364,58 +364,6 @@ class Engine:
                 for paths, prompt in zip(sampled.paths, prompts, strict=True)
             ]
         )
-
-    def calibrate(
-        self,
-        series: Sequence[np.ndarray],
-        context_steps: int,
-        horizon: int,
-        *,
-        samples: int,
-        seed: int,
-        ledger: Ledger,
-        stage: str,
-    ) -> None:
-        """Learn how wide sampled bands should be from series the model was not trained on.
-
-        Only where numbers are sampled; digits are drawn from distributions of their own.
-
-        Args:
-            series: N arrays (T_n, C); those not longer than the context are left out.
-            context_steps: steps shown of each.
-            horizon: H, steps to learn factors for, at most.
-            samples: S paths a series.
-            seed: of the draws.
-            ledger: charged.
-            stage: its name there.
-
-        Raises:
-            BudgetExceeded: it does not fit.
-        """
-        usable = [
-            s
-            for s in series
-            if len(s) > context_steps and np.isfinite(s[:context_steps]).any(axis=0).all()
-        ]
-        if not self.task.continuous or not usable or horizon < 1:
-            return
-        contexts = [s[:context_steps] for s in usable]
-        self.spread = ()
-        drawn = self.sample(
-            contexts,
-            [f"calibration-{i}" for i in range(len(usable))],
-            horizon,
-            samples=samples,
-            seed=seed,
-            ledger=ledger,
-            stage=stage,
-        )
-        paths, truth = [], []
-        for values, prompt, sampled in zip(usable, self.prompts(contexts), drawn, strict=True):
-            known = values[context_steps : context_steps + horizon]
-            paths.append(np.stack([self.task.scaled(path, prompt) for path in sampled]))
-            truth.append(self.task.scaled(known, prompt))
-        self.spread = spread_factors(paths, truth)
 
     def save(
         self,

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from loracast.adapters import AdapterConfig
+from loracast.api._calibration import calibrate_spread
 from loracast.api._engine import Engine, FitPlan
 from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_examples
 from loracast.api._inputs import calibrated
@@ -184,8 +185,8 @@ def _calibrate(engine: Engine, held: HoldOut, plan: FitPlan, seed: int, ledger: 
     context = min(held.seen) if held.seen else plan.context_steps
     horizon = min(CALIBRATION_STEPS, max(len(s) for s in series) - context)
     try:
-        engine.calibrate(
-            series, context, horizon, samples=20, seed=seed, ledger=ledger, stage="fit"
+        calibrate_spread(
+            engine, series, context, horizon, samples=20, seed=seed, ledger=ledger, stage="fit"
         )
     except BudgetExceeded:
         return  # the bands stay as sampled; the manifest's empty spread says so

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from loracast.adapters import AdapterConfig, lora_parameters
-from loracast.api import Engine, FitPlan
+from loracast.api import Engine, FitPlan, calibrate_spread
 from loracast.errors import BudgetExceeded
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
@@ -198,7 +198,8 @@ def calibrate(run: Run, name: str, engine: Engine) -> None:
     recipe = run.recipe
     run.progress.stage(f"calibrate_{name}", None)
     engine.backbone.model.eval()
-    engine.calibrate(
+    calibrate_spread(
+        engine,
         run.data.calibration.values,
         recipe.context,
         recipe.horizon,
