@@ -19,7 +19,7 @@ from loracast.backbone import (
 )
 from loracast.studies import PretrainRecipe, pretrain
 from loracast.studies._corpus_batches import CorpusBatches
-from loracast.tasks import IGNORED
+from loracast.tasks import IGNORED, Example
 
 KINDS = (
     {"kind": "continuous", "share": 0.5, "positions": 256, "steps": [32, 64]},
@@ -88,6 +88,19 @@ def test_kinds_come_by_their_shares_and_one_to_a_batch(base: Backbone) -> None:
     assert len(shown) == count  # nothing is shown twice
     lengths = {len(e) for e in stream.batch(0)}
     assert lengths in ({32}, {64})
+
+
+def test_what_validates_is_never_trained_on(base: Backbone) -> None:
+    stream = _stream(base)
+
+    def shown(example: Example) -> bytes:
+        numbers = b"" if example.numbers is None else example.numbers.values.tobytes()
+        return example.ids.tobytes() + numbers
+
+    held = {shown(e) for which in range(3) for batch in stream.pool(which, 0) for e in batch}
+    trained = {shown(e) for step in range(32) for e in stream.batch(step)}
+    assert len(held) > 30
+    assert not held & trained
 
 
 def test_an_answer_is_asked_for_and_ends(base: Backbone) -> None:
