@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from loracast.api._annotation_confidence import calibrated, fit_temperatures
+from loracast.api._annotation_confidence import (
+    calibrated,
+    fit_scales,
+    fit_temperatures,
+    scaled,
+)
 from loracast.api._annotation_rows import DescribedRows, DescribedStream, labelled_example
 from loracast.api._annotator import Annotator
 from loracast.errors import (
@@ -26,8 +31,6 @@ from loracast.series import Extremum, SeriesFacts, describe_chunk, region_of
 from loracast.tasks import IGNORED
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
-    answer_text,
-    parse_answer,
     prose,
     prose_labels,
 )
@@ -230,22 +233,13 @@ def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
     )
     example = labelled_example(task, values, facts)
     asked = example.labels[example.labels != IGNORED]
-    text = task.tokenizer.decode(asked[:-1])
+    text = "".join(task.tokenizer.decode([int(i)]).strip('",[]:}') for i in asked[:-1])
     assert asked[-1] == task.end_id
-    # The highest point of the last quarter is position 10.
     rules = published_rules(values)
-    full = answer_text(
-        SeriesFacts(
-            length=12, trend="flat", noise=rules.noise,
-            extrema=(Extremum("max", 10, 5.0, "end"), rules.extrema[1]),
-        ),
-        LABEL_FIELDS,
-    )  # fmt: skip
+    full = f'{{"trend":"flat","noise":"{rules.noise}","max":["end"],"min":["beginning"]}}'
     whole = task.tokenizer.decode(example.ids[-len(task.tokenizer.encode(full)) - 1 : -1])
-    assert whole == full
-    assert '"flat"' in text and '"end"' in text and rules.noise not in text
-    assert "beginning" not in text and '"min' in text
-    assert parse_answer(full, 12).noise == rules.noise
+    assert whole.endswith(full)
+    assert text == "flatend"
     with pytest.raises(AnnotationError, match="tell none"):
         labelled_example(task, values, SeriesFacts(length=12))
 
@@ -275,3 +269,54 @@ def test_temperatures_make_the_truth_most_likely() -> None:
     assert max(shares, key=shares.get) == max(rows[0]["trend"], key=rows[0]["trend"].get)
     assert calibrated(rows[0]["trend"], 1.0) == pytest.approx(rows[0]["trend"])
     assert fit_temperatures(rows[:5], truth[:5]) == {"trend": 1.0}
+
+
+def test_scales_make_it_most_likely_which_answers_were_right() -> None:
+    rng = np.random.default_rng(2)
+    logit = rng.normal(1, 2, 500)
+    right = rng.random(500) < 1 / (1 + np.exp(-(0.5 * logit - 1)))  # twice too sure, and too high
+    stated = 1 / (1 + np.exp(-logit))
+    rows = [{"outliers": float(p)} for p in stated]
+    told = [{"outliers": bool(r)} for r in right]
+    a, b = fit_scales(rows, told)["outliers"]
+
+    def loss(scale):
+        p = 1 / (1 + np.exp(-(scale[0] * logit + scale[1])))
+        fit = -np.where(right, np.log(p), np.log(1 - p)).sum()
+        return fit + (scale[0] - 1) ** 2 + scale[1] ** 2
+
+    assert (a, b) == pytest.approx(minimize(loss, [1, 0], method="Nelder-Mead").x, abs=5e-3)
+    assert 0.35 < a < 0.65 and -1.4 < b < -0.6
+    assert scaled(0.9, (a, b)) == pytest.approx(1 / (1 + np.exp(-(a * np.log(9) + b))))
+    assert scaled(0.9, (1.0, 0.0)) == pytest.approx(0.9)
+    assert 0 < scaled(0.0, (1.0, 0.0)) < scaled(1.0, (1.0, 0.0)) <= 1
+    assert fit_scales(rows[:5], told[:5]) == {"outliers": (1.0, 0.0)}
+    assert fit_scales([{}], [{}]) == {}
+
+
+def test_measured_series_with_every_field_come_back_with_confidences(
+    base: str, tmp_path: Path
+) -> None:
+    fields = (*LABEL_FIELDS, "seasonality", "change_points", "segments", "outliers")
+    made = Annotator.from_pretrained(base, numbers="measured", fields=fields)
+    assert made.engine.settings.max_points == 1024
+    made.fit(
+        budget=1e12,
+        adapter={"method": "full"},
+        max_steps=2,
+        lengths=(20, 300),
+        calibration=24,
+        training={"batch_size": 4},
+        out=tmp_path / "m",
+    )
+    series = [r.values for r in describe_chunk(3, 0, 5, lengths=(20, 400))]
+    said = made.annotate(series)
+    for annotation, values in zip(said, series, strict=True):
+        assert set(annotation.confidence) == set(fields)
+        for e in annotation.extrema:
+            assert e.value == values[e.position]
+    assert Annotator.load(tmp_path / "m").annotate(series) == said
+    assert set(made.engine.settings.scales) == set(fields) - set(LABEL_FIELDS)
+    # All of it left out where nobody can be that sure.
+    (bare,) = made.annotate(series[:1], threshold=1.01)
+    assert set(bare.abstained) >= set(fields)

@@ -142,7 +142,7 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     assert "the value 3 at all" in run(*ask, file("equal", [3.0] * 20)).message
     assert run(*ask, file("missing", [np.nan] * 20)).message
     long = file("long", list(np.sin(np.arange(3000))))
-    assert "got a series of 3000 points; expected at most 256" in run(*ask, long).message
+    assert "got a series of 3000 points; expected at most 1024" in run(*ask, long).message
     longer = file("longer", list(np.sin(np.arange(5000))))
     assert "the model has 4096" in run(*ask, longer, "--max-points", 10**5).message
     assert "--format" in run(*ask, long, "--format", "xml").message

@@ -120,7 +120,7 @@ def _reference(base: Backbone, question, pattern: str) -> tuple[list[int], str, 
     return written, text, shares
 
 
-@pytest.mark.parametrize("numbers", ["continuous", "digits"])
+@pytest.mark.parametrize("numbers", ["continuous", "measured", "digits"])
 def test_answers_of_a_batch_are_those_of_the_slow_reference(
     base: Backbone, guide: Guide, numbers: str
 ) -> None:
@@ -133,6 +133,14 @@ def test_answers_of_a_batch_are_those_of_the_slow_reference(
         assert answer.text == text
         assert answer.ids.tolist() == ids
         np.testing.assert_allclose(answer.token_probabilities, shares, atol=1e-4)
+        # The probability of a stretch: of the tokens that have a letter in it.
+        start, stop = text.index("noise") + 1, text.index("max")
+        spelled, product = 0, 1.0
+        for i, share in zip(ids, shares, strict=True):
+            letters = range(spelled, spelled := spelled + len(base.tokenizer.decode([i])))
+            if any(start <= k < stop for k in letters):
+                product *= share
+        assert answer.probability(start, stop) == pytest.approx(product, abs=1e-4)
 
 
 def test_forced_tokens_are_fed_as_the_tokenizer_cuts_them(base: Backbone, guide: Guide) -> None:

@@ -24,9 +24,12 @@ from loracast.tasks.annotation import (
     answer_grammar,
     answer_regex,
     answer_text,
+    observed_regions,
     parse_answer,
+    placed,
     vocabulary_texts,
 )
+from loracast.tasks.annotation._answer import value_spans
 from loracast.tasks.annotation._grammar import one_of
 
 LENGTHS = (1, 2, 3, 4, 7, 32, 99, 100, 101, 128, 999, 1000, 1001, 1024, 2500)
@@ -139,6 +142,52 @@ def test_writing_and_reading_agree(any_facts, data) -> None:
     assert [(e.kind, e.region) for e in got.extrema] == [(e.kind, e.region) for e in facts.extrema]
     assert answer_text(got, json.loads(text)) == text  # canonical
     assert re.fullmatch(answer_regex(facts.length, list(json.loads(text))), text)
+
+
+@settings(max_examples=60)
+@given(data=st.data(), places=st.booleans())
+def test_the_spans_of_values_are_what_json_reads(any_facts, data, places: bool) -> None:
+    facts = data.draw(any_facts(complete=False))
+    text = answer_text(facts, places=places)
+    read, spans = json.loads(text), value_spans(text)
+    assert list(spans) == list(read)
+    for name, (start, stop) in spans.items():
+        if name in LABEL_FIELDS:
+            assert text[start:stop] == (
+                read[name] if isinstance(read[name], str) else read[name][0]
+            )
+        else:
+            assert json.loads(text[start:stop]) == read[name]
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-3, 3)), min_size=1, max_size=20).filter(
+        lambda v: any(x is not None for x in v)
+    )
+)
+def test_a_region_stands_for_its_own_extremum(values: list[int | None]) -> None:
+    x = np.array([np.nan if v is None else float(v) for v in values])
+    T = len(values)
+    regions = {region_of(i, T) for i, v in enumerate(values) if v is not None}
+    assert set(observed_regions(x)) == regions
+    legal = answer_regex(T, ("max", "min"), places=False, regions=observed_regions(x))
+    for region in ("beginning", "middle", "end"):
+        text = f'{{"max":["{region}"],"min":["{region}"]}}'
+        assert bool(re.fullmatch(legal, text)) == (region in regions)
+        facts = parse_answer(text, T)
+        if region not in regions:
+            with pytest.raises(AnnotationError, match="no known point there"):
+                placed(facts, x)
+            continue
+        inside = [
+            (v, i) for i, v in enumerate(values) if v is not None and region_of(i, T) == region
+        ]
+        top = max(v for v, _ in inside)
+        low = min(v for v, _ in inside)
+        wanted = [("max", top), ("min", low)]
+        for e, (kind, value) in zip(placed(facts, x).extrema, wanted, strict=True):
+            first = min(i for v, i in inside if v == value)
+            assert (e.kind, e.index, e.value, e.region) == (kind, first, value, region)
 
 
 def _sample(tree, rng: np.random.Generator) -> str:

@@ -23,21 +23,38 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.api._annotation_confidence import calibrated
+from loracast.api._annotation_confidence import calibrated, scaled
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
-from loracast.decoding import Choice, Guide, Guided, Work, guided_answers, plan_guided
+from loracast.decoding import (
+    Choice,
+    Guide,
+    Guided,
+    GuidedAnswer,
+    Work,
+    guided_answers,
+    plan_guided,
+)
 from loracast.errors import AdapterError, AnnotationError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
 from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
-from loracast.tasks.annotation import LABEL_FIELDS, NUMBER_FORMS, answer_regex, parse_answer
-from loracast.tasks.annotation._answer import check_fields
+from loracast.tasks.annotation import (
+    LABEL_FIELDS,
+    NUMBER_FORMS,
+    answer_regex,
+    observed_regions,
+    parse_answer,
+    placed,
+)
+from loracast.tasks.annotation._answer import check_fields, value_spans
 from loracast.tasks.annotation._task import AnnotationTask, Question
 from loracast.training import Meter
 
 __all__ = ["ANNOTATOR_FILE", "MAX_POINTS", "AnnotationEngine", "AnnotatorSettings", "Answer"]
 
 ANNOTATOR_FILE = "annotator.json"
-MAX_POINTS = 256  # the longest series that the embedded base has described in its pretraining
+# The longest series by form: what the embedded base has described in its pretraining; what the
+# generator of described series goes up to.
+MAX_POINTS = {"continuous": 256, "digits": 256, "measured": 1024}
 # Bytes of the longest legal answer: the label fields take 91, all fields of one series 230.
 ANSWER_BYTES = 256
 
@@ -50,6 +67,7 @@ _CHOICES = {
 _CODECS: dict[str, dict[str, Any]] = {
     "continuous": {"name": "continuous", "transform": "linear"},
     "digits": {"name": "annotation"},
+    "measured": {"name": "continuous", "transform": "linear"},
 }
 
 
@@ -58,10 +76,11 @@ class AnnotatorSettings(BaseModel):
 
     Args:
         format_version: of this file.
-        numbers: how the series enters, "continuous" or "digits".
+        numbers: how the series enters, one of `tasks.annotation.NUMBER_FORMS`.
         fields: of an answer.
         max_points: the longest series it was made for.
         temperatures: by label field, what its log probabilities are divided by.
+        scales: by other field, (a, b) of its Platt scaling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,8 +88,9 @@ class AnnotatorSettings(BaseModel):
     format_version: int = Field(default=1, ge=1, le=1)
     numbers: str = "continuous"
     fields: tuple[str, ...] = LABEL_FIELDS
-    max_points: int = Field(default=MAX_POINTS, ge=2)
+    max_points: int = Field(default=256, ge=2)
     temperatures: dict[str, float] = {}
+    scales: dict[str, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -81,12 +101,14 @@ class Answer:
         text: its line of JSON.
         facts: read from it.
         probabilities: label field -> label -> probability as the model gave it.
-        confidence: label field -> calibrated probability of the label given.
+        likelihood: other field -> probability of its answer as the model gave it.
+        confidence: field -> calibrated probability that it is right.
     """
 
     text: str
     facts: SeriesFacts
     probabilities: dict[str, dict[str, float]]
+    likelihood: dict[str, float]
     confidence: dict[str, float]
 
 
@@ -146,7 +168,7 @@ class AnnotationEngine:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the task.
         """
         backbone = load_backbone(model, random_start=random_start)
-        backbone.use_values(settings.numbers == "continuous", seed=random_start or 0)
+        backbone.use_values(settings.numbers != "digits", seed=random_start or 0)
         backbone.model.eval()
         return cls(backbone, settings)
 
@@ -239,9 +261,9 @@ class AnnotationEngine:
 
     def untuned_settings(self, numbers: str | None = None) -> AnnotatorSettings:
         """The same task for the bare base."""
-        update: dict[str, Any] = {"temperatures": {}}
-        if numbers is not None:
-            update["numbers"] = numbers
+        numbers = numbers or self.settings.numbers
+        points = min(self.settings.max_points, MAX_POINTS[numbers])
+        update = {"temperatures": {}, "scales": {}, "numbers": numbers, "max_points": points}
         return self.settings.model_copy(update=update)
 
     def _questions(self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()) -> list[Question]:
@@ -285,11 +307,11 @@ class AnnotationEngine:
         """
         questions = self._questions(series, shots)
         if ledger is None:
-            return self._read(self._decoded(questions, progress), series)
+            return self._read(self._decoded(questions, series, progress), series)
         planned = plan_guided([len(q.ids) for q in questions], ANSWER_BYTES)
         most = self.work_flops(planned, ledger.convention)
         with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
-            done = self._decoded(questions, progress)
+            done = self._decoded(questions, series, progress)
             charge.flops = min(most, self.work_flops(done, ledger.convention))
         return self._read(done, series)
 
@@ -297,35 +319,47 @@ class AnnotationEngine:
         self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()
     ) -> tuple[list[Answer], float]:
         """What the model says about N series, and the FLOPs it took."""
-        done = self._decoded(self._questions(series, shots), None)
+        done = self._decoded(self._questions(series, shots), series)
         return self._read(done, series), self.work_flops(done)
 
     def _decoded(
-        self, questions: Sequence[Question], progress: Callable[[int], None] | None
+        self,
+        questions: Sequence[Question],
+        series: Sequence[np.ndarray],
+        progress: Callable[[int], None] | None = None,
     ) -> Guided:
         fields = self.settings.fields
         return guided_answers(
             self.backbone.model,
             questions,
-            [answer_regex(q.length, fields) for q in questions],
+            [
+                answer_regex(q.length, fields, places=False, regions=observed_regions(v))
+                for q, v in zip(questions, series, strict=True)
+            ],
             self.guide,
             choices=[_CHOICES[name] for name in fields if name in _CHOICES],
             progress=progress,
         )
 
     def _read(self, done: Guided, series: Sequence[np.ndarray]) -> list[Answer]:
-        return [
-            Answer(
-                text=a.text,
-                facts=parse_answer(a.text, len(values), np.asarray(values, dtype=np.float64)),
-                probabilities=a.choices,
-                confidence={
-                    name: max(calibrated(p, self.settings.temperatures.get(name, 1.0)).values())
-                    for name, p in a.choices.items()
-                },
-            )
-            for a, values in zip(done.answers, series, strict=True)
-        ]
+        return [self._answer(a, v) for a, v in zip(done.answers, series, strict=True)]
+
+    def _answer(self, said: GuidedAnswer, values: np.ndarray) -> Answer:
+        settings = self.settings
+        likelihood = {
+            name: said.probability(*span)
+            for name, span in value_spans(said.text).items()
+            if name not in said.choices
+        }
+        confidence = {
+            name: max(calibrated(p, settings.temperatures.get(name, 1.0)).values())
+            for name, p in said.choices.items()
+        }
+        confidence |= {
+            name: scaled(p, settings.scales.get(name, (1.0, 0.0))) for name, p in likelihood.items()
+        }
+        facts = placed(parse_answer(said.text, len(values)), values)
+        return Answer(said.text, facts, said.choices, likelihood, confidence)
 
     def save(self, folder: Path, training: Mapping[str, Any] | None = None) -> None:
         """Save adapter and settings; see `adapters.save_adapter` for what may be raised."""

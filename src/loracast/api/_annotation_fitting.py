@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from loracast.adapters import AdapterConfig
-from loracast.api._annotation_confidence import fit_temperatures
-from loracast.api._annotation_engine import ANSWER_BYTES, AnnotationEngine
+from loracast.api._annotation_confidence import fit_scales, fit_temperatures
+from loracast.api._annotation_engine import ANSWER_BYTES, AnnotationEngine, Answer
 from loracast.api._annotation_rows import (
     POOL,
     DescribedRows,
@@ -31,8 +31,9 @@ from loracast.api._annotation_rows import (
 from loracast.api._fitting import _claim_folder, validated
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError, BudgetExceeded
+from loracast.evaluation import LIST_FIELDS, is_right
 from loracast.flops import Ledger, format_flops
-from loracast.series import describe_chunk
+from loracast.series import SeriesFacts, describe_chunk
 from loracast.tasks import Example
 from loracast.training import BatchSource, Progress, TrainConfig, TrainResult, train
 
@@ -44,9 +45,10 @@ VALIDATION_ROWS = 96  # of the loss
 VALIDATIONS = 2
 HELD_OUT = 10  # of rows, one in so many is for validation, once there are 200
 LEAST_TO_HOLD_OUT = 200
-# Assumptions, close to what the base was pretrained with; not searched.
-BATCH_SIZE, LEARNING_RATE = 24, 2e-3
-ROWS_LEARNING_RATE = 5e-4  # a few rows seen many times
+# At equal series small batches learned better (docs/log.md).
+BATCH_SIZE = 8
+LEARNING_RATE = {"lora": 1.5e-3, "full": 1e-3}
+ROWS_LEARNING_RATE = {"lora": 5e-4, "full": 2e-4}  # a few rows seen many times
 ROWS_BATCH_SIZE = 8
 
 
@@ -151,9 +153,10 @@ def fit_annotator(
         if held:
             short = [shortened(r.values, r.facts, points) for r in held]
             answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
-            found = fit_temperatures([a.probabilities for a in answers], [f for _, f in short])
-            temperatures |= found
-            engine.settings = engine.settings.model_copy(update={"temperatures": temperatures})
+            truth = [f for _, f in short]
+            temperatures |= fit_temperatures([a.probabilities for a in answers], truth)
+            update = {"temperatures": temperatures, "scales": _scales(answers, truth)}
+            engine.settings = engine.settings.model_copy(update=update)
         spent = ledger.spent_flops
     engine.save(
         folder / "adapter",
@@ -197,13 +200,14 @@ def _dials(
     seed: int,
     lengths: tuple[int, int],
 ) -> tuple[TrainConfig, BatchSource]:
-    points = engine.settings.max_points
+    assert engine.adapter is not None
+    points, method = engine.settings.max_points, engine.adapter.method
     few = rows is not None
     given: dict[str, Any] = {
         "steps": max_steps,
         "seed": seed,
         "batch_size": ROWS_BATCH_SIZE if few else BATCH_SIZE,
-        "learning_rate": ROWS_LEARNING_RATE if few else LEARNING_RATE,
+        "learning_rate": (ROWS_LEARNING_RATE if few else LEARNING_RATE)[method],
     }
     config = validated(TrainConfig, given | dict(training))
     if rows is None:
@@ -248,6 +252,20 @@ def _affordable(
     if "log_every" not in training:
         update["log_every"] = max(1, min(config.log_every, steps // 10))
     return config.model_copy(update=update)
+
+
+def _scales(
+    answers: Sequence[Answer], truth: Sequence[SeriesFacts]
+) -> dict[str, tuple[float, float]]:
+    """Of the fields that are numbers or lists; none without any."""
+    right = [
+        {name: is_right(name, t, a.facts) for name in a.likelihood if name in LIST_FIELDS}
+        for a, t in zip(answers, truth, strict=True)
+    ]
+    likelihood = [
+        {name: a.likelihood[name] for name in r} for a, r in zip(answers, right, strict=True)
+    ]
+    return fit_scales(likelihood, right)
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 
 from loracast.errors import AnnotationError
 from loracast.evaluation import published_rules
-from loracast.series import Extremum, SeriesFacts, describe_chunk, region_of
-from loracast.tasks import IGNORED, Example
-from loracast.tasks.annotation import LABEL_FIELDS, UNKNOWN_INDEX, fit_length, stretch_facts
+from loracast.series import SeriesFacts, describe_chunk
+from loracast.tasks import Example
+from loracast.tasks.annotation import LABEL_FIELDS, fit_length, stretch_facts
 from loracast.tasks.annotation._task import AnnotationTask
 
 __all__ = ["DescribedRows", "DescribedStream", "LabelledSeries", "labelled_example", "shortened"]
@@ -47,8 +47,6 @@ def shortened(values: np.ndarray, facts: SeriesFacts, max_points: int) -> tuple[
 def labelled_example(task: AnnotationTask, values: np.ndarray, facts: SeriesFacts) -> Example:
     """A training sequence; label fields that the facts do not tell carry no loss.
 
-    A region without a place gets the place of the extremum inside it, read off the values.
-
     Raises:
         AnnotationError: facts that cannot be written as an answer.
     """
@@ -56,61 +54,23 @@ def labelled_example(task: AnnotationTask, values: np.ndarray, facts: SeriesFact
     told = {name for name in wanted if _tells(facts, name)}
     if not told:
         raise AnnotationError(f"got facts that tell none of {wanted}; expected at least one label")
-    places_known = all(e.index != UNKNOWN_INDEX for e in facts.extrema)
-    if len(told) == len(wanted) and places_known:
+    if len(told) == len(wanted):
         return task.example(values, facts)
     rules = published_rules(values)
-    extrema = []
-    for guess in rules.extrema:
-        given = next((e for e in facts.extrema if e.kind == guess.kind), guess)
-        extrema.append(_placed(given, values) if given.index == UNKNOWN_INDEX else given)
+    kinds = {e.kind for e in facts.extrema}
     whole = replace(
         facts,
         trend=facts.trend or rules.trend,
         noise=facts.noise or rules.noise,
-        extrema=tuple(extrema),
+        extrema=facts.extrema + tuple(e for e in rules.extrema if e.kind not in kinds),
     )
-    example = task.example(values, whole)
-    unknown = [name for name in wanted if name not in told]
-    return _without_loss(task, example, unknown) if unknown else example
+    return task.example(values, whole, told | (set(task.fields) - set(wanted)))
 
 
 def _tells(facts: SeriesFacts, name: str) -> bool:
     if name in ("max", "min"):
         return any(e.kind == name for e in facts.extrema)
     return (facts.trend if name == "trend" else facts.noise) is not None
-
-
-def _placed(extremum: Extremum, values: np.ndarray) -> Extremum:
-    """The extremum at the highest or lowest observed point of its region."""
-    length = len(values)
-    inside = [i for i in range(length) if region_of(i, length) == extremum.region]
-    if not inside:
-        raise AnnotationError(
-            f"{extremum.kind}: got {extremum.region!r} for a series of {length} points, which has "
-            "no such region"
-        )
-    part = np.asarray(values, dtype=np.float64)[inside]
-    if np.isnan(part).all():
-        index = inside[len(inside) // 2]
-    else:
-        find = np.nanargmax if extremum.kind == "max" else np.nanargmin
-        index = inside[int(find(part))]
-    return replace(extremum, index=index, value=float(values[index]))
-
-
-def _without_loss(task: AnnotationTask, example: Example, fields: Sequence[str]) -> Example:
-    """The example with the loss off where the values of these fields stand."""
-    labels = example.labels.copy()
-    asked = np.flatnonzero(labels != IGNORED)[:-1]
-    pieces = [task.tokenizer.decode([int(i)]) for i in example.ids[asked]]
-    text, ends = "".join(pieces), np.cumsum([len(p) for p in pieces])
-    for name in fields:
-        start = text.index(f'"{name}":') + len(name) + 3
-        stop = text.index("]" if name in ("max", "min") else '"', start + 1)
-        begins = ends - [len(p) for p in pieces]
-        labels[asked[(ends > start) & (begins < stop)]] = IGNORED
-    return Example(example.ids, labels, example.numbers)
 
 
 class DescribedRows:

@@ -90,17 +90,19 @@ class Annotator:
         *,
         numbers: str = "continuous",
         fields: Sequence[str] = LABEL_FIELDS,
-        max_points: int = MAX_POINTS,
+        max_points: int | None = None,
         seed: int = 0,
     ) -> Annotator:
         """An annotator on a pretrained base.
 
         Args:
             model: 'embedded', a local folder, or a hub id.
-            numbers: how a series enters: "continuous" values, or "digits" as text.
+            numbers: how a series enters: "continuous" values, which the embedded base reads as it
+                comes; "measured" values beside what arithmetic reads off them, best after a fit; or
+                "digits" as text.
             fields: of an annotation; see `loracast.tasks.annotation.ANNOTATION_FIELDS`. Label
                 fields (trend, noise, max, min) come with confidences, the others without.
-            max_points: the longest series to show to the model.
+            max_points: the longest series to describe; None is 1,024 where measured, else 256.
             seed: of everything random.
 
         Raises:
@@ -109,7 +111,11 @@ class Annotator:
         """
         settings = validated(
             AnnotatorSettings,
-            {"numbers": numbers, "fields": tuple(fields), "max_points": max_points},
+            {
+                "numbers": numbers,
+                "fields": tuple(fields),
+                "max_points": MAX_POINTS.get(numbers, 2) if max_points is None else max_points,
+            },
         )
         return cls(AnnotationEngine.open(model, settings), seed=seed)
 

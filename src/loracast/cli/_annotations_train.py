@@ -33,7 +33,7 @@ NAMES = {
 }
 
 NumbersAs = Annotated[
-    str, typer.Option("--numbers", help="How a series enters: continuous or digits.")
+    str, typer.Option("--numbers", help="How a series enters: measured, continuous or digits.")
 ]
 
 
@@ -41,13 +41,20 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Folder for the annotator and its scores.")],
     budget: Annotated[
         str, typer.Option("--budget", help="FLOPs for training and calibration.")
-    ] = "2e13",
-    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps at most.")] = 2000,
+    ] = "5e13",
+    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps at most.")] = 20_000,
     seed: Seed = 0,
     model: Annotated[str, typer.Option("--model", help="embedded, folder or hub id.")] = "embedded",
-    numbers: NumbersAs = "continuous",
+    numbers: NumbersAs = "measured",
+    fields: Annotated[
+        str,
+        typer.Option("--fields", help="Of an answer, by commas: labels, all, or names of fields."),
+    ] = "labels",
+    method: Annotated[
+        str, typer.Option("--method", help="lora, or full to train every weight.")
+    ] = "lora",
     min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
-    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 256,
+    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 1024,
     tested: Annotated[int, typer.Option("--test", help="Unseen series of each seed.")] = 1000,
     seeds: Annotated[int, typer.Option("--test-seeds", help="Sets of unseen series.")] = 3,
     baselines: Annotated[
@@ -58,10 +65,11 @@ def train(
         int, typer.Option("--calibration", help="Series kept back to calibrate confidences on.")
     ] = 512,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Its peak.  [default: 0.002]")
+        float | None,
+        typer.Option("--learning-rate", help="Its peak.  [default: 0.0015; full: 0.001]"),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Series a step.  [default: 24]")
+        int | None, typer.Option("--batch-size", help="Series a step.  [default: 8]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,6 +96,8 @@ def train(
             out,
             model=model,
             numbers=numbers,
+            fields=_fields(fields),
+            method=method,
             budget=budget,
             max_steps=steps,
             seed=seed,
@@ -111,6 +121,13 @@ def train(
     for line in lines_of(result):
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"annotator: {out / 'adapter'}\nresult: {out / 'result.json'}", soft_wrap=True)
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    from loracast.tasks.annotation import LABEL_FIELDS, SERIES_FIELDS
+
+    names = {"labels": LABEL_FIELDS, "all": SERIES_FIELDS}
+    return names.get(text) or tuple(name.strip() for name in text.split(","))
 
 
 def _check_lengths(shortest: int, longest: int) -> None:
@@ -177,7 +194,22 @@ def lines_of(result: dict[str, Any]) -> list[str]:
                 f"; place within 5 % of the length {_share(scores['hit_rate'])}, mean error "
                 f"{_share(scores['index_error'])}"
             )
+        bands = {k: v for k, v in scores["clear_by_length"].items() if v is not None}
+        if len(bands) > 1:
+            shares = ", ".join(f"{_share(v)} ({k} points)" for k, v in bands.items())
+            text += f"; clear rows by length {shares}"
         lines.append(text)
+    for name, scores in ours.get("lists", {}).items():
+        rivals = [
+            f"{NAMES.get(method, method)} {_share(m['lists'][name]['accuracy'])}"
+            for method, m in result["test"]["methods"].items()
+            if "lists" in m and method != "annotator"
+        ]
+        lines.append(
+            f"{name}: {_share(scores['accuracy'])} right ({', '.join(rivals)}); "
+            f"{_share(scores['accuracy_some'])} of the {100 * scores['some']:.0f} % of series that "
+            f"have any; calibration error {_share(scores['ece'])}"
+        )
     lines.append(
         f"valid JSON {100 * ours['valid_json']:.1f} %; annotations whose prose contradicts their "
         f"fields: {ours['contradictions']}"

@@ -48,13 +48,20 @@ class GuidedAnswer:
         ids: (A,) rows of the model, without the token that ends a text.
         text: what they spell.
         token_probabilities: (A,) of each token among the legal ones; 1 for a forced one.
+        ends: (A,) where each token ends in the text, in bytes.
         choices: name -> label -> probability, adding up to 1.
     """
 
     ids: np.ndarray
     text: str
     token_probabilities: np.ndarray
+    ends: np.ndarray
     choices: dict[str, dict[str, float]]
+
+    def probability(self, start: int, stop: int) -> float:
+        """Of the tokens that have a part in the bytes [start, stop) of the text, together."""
+        begins = np.concatenate([[0], self.ends[:-1]])
+        return float(self.token_probabilities[(self.ends > start) & (begins < stop)].prod())
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,7 @@ def guided_answers(
             np.array(r.ids, dtype=np.int64),
             r.text.decode("utf-8", errors="replace"),
             np.array(r.probabilities),
+            np.cumsum([len(guide.spelling(i)) for i in r.ids], dtype=np.int64),
             {reading.choice.name: reading.probabilities for reading in r.readings},
         )
         for r in rows

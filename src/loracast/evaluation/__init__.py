@@ -5,6 +5,7 @@ Gets arrays, never a model: truth and forecasts -> scores; contexts -> baseline 
 
 from __future__ import annotations
 
+from loracast.evaluation._annotation_lists import LIST_FIELDS, is_right, score_lists
 from loracast.evaluation._annotation_rules import published_rules, robust_rules
 from loracast.evaluation._annotation_scores import (
     ANNOTATION_FIELDS,
@@ -29,12 +30,14 @@ from loracast.evaluation._prepare import BaselineForecast
 __all__ = [
     "ANNOTATION_FIELDS",
     "BASELINES",
+    "LIST_FIELDS",
     "METRICS",
     "BaselineForecast",
     "GlobalMLP",
     "best_lag",
     "coverage",
     "crps_from_samples",
+    "is_right",
     "majority_baseline",
     "naive_scales",
     "published_rules",
@@ -44,5 +47,6 @@ __all__ = [
     "score",
     "score_annotations",
     "score_horizons",
+    "score_lists",
     "trend_only_baseline",
 ]

@@ -21,6 +21,7 @@ from loracast.series._frames import build_frame, panel_from_frame, panel_to_fram
 from loracast.series._future import backtest_frame, forecast_frame, future_times
 from loracast.series._label_bounds import noise_label, trend_label
 from loracast.series._lotka_volterra import REGIMES, generate_lotka_volterra
+from loracast.series._measurements import Measurements, measure
 from loracast.series._ou import generate_ou
 from loracast.series._panel import Panel
 from loracast.series._regimes import classify_regime
@@ -34,6 +35,7 @@ __all__ = [
     "TREND_LABELS",
     "DescribedSeries",
     "Extremum",
+    "Measurements",
     "Panel",
     "SeriesFacts",
     "TrendSegment",
@@ -45,6 +47,7 @@ __all__ = [
     "future_times",
     "generate_lotka_volterra",
     "generate_ou",
+    "measure",
     "noise_label",
     "panel_from_frame",
     "panel_to_frame",

@@ -50,13 +50,12 @@ from loracast.errors import DataError
 from loracast.series import _described_parts as parts
 from loracast.series._described_facts import Block, facts_of_block
 from loracast.series._facts import SeriesFacts
-from loracast.series._label_bounds import FLAT_SHARE, NOISE_SHARES
+from loracast.series._label_bounds import FLAT_SHARE, NOISE_SHARES, PUBLISHED_NOISE_SHARES
 
 __all__ = ["FAMILIES", "DescribedSeries", "describe_chunk"]
 
 FAMILIES = ("ou", *parts.SHAPES)
 OU_STEPS = 128
-OU_NOISE_BOUNDS = (0.02, 0.12)  # of the published rule: 2 and 12 of 99 bins
 SHORTEST = 16
 LEAST_NOISE = 0.001  # of the range; low noise is log-uniform from here on
 P_MISSING = 0.2
@@ -183,7 +182,7 @@ def _ou_block(rng: np.random.Generator, B: int, T: int) -> Block:
         knots=[[] for _ in range(B)],
         outliers=[()] * B,
         noise_share=_cubic_residual(values),
-        noise_bounds=OU_NOISE_BOUNDS,
+        noise_bounds=PUBLISHED_NOISE_SHARES,
         slack=2 * np.sqrt(variance[:, -1]),
     )
 

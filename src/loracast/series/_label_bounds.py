@@ -11,6 +11,7 @@ __all__ = [
     "CLEAR_SHARE",
     "FLAT_SHARE",
     "NOISE_SHARES",
+    "PUBLISHED_NOISE_SHARES",
     "noise_is_clear",
     "noise_label",
     "position_is_clear",
@@ -24,6 +25,7 @@ FLAT_SHARE = 0.2
 # 12 of 99, is beyond what most series can have (white noise alone has 0.19 at 128 points,
 # Laplace noise alone 0.09 at 1,024); at 0.06 the noise fills a quarter of the picture's height.
 NOISE_SHARES = (0.02, 0.06)
+PUBLISHED_NOISE_SHARES = (0.02, 0.12)  # of the residual to a cubic: 2 and 12 of 99 bins
 CLEAR_SHARE = 0.1
 
 

@@ -98,6 +98,7 @@ class CorpusBatches:
                 end_id=int(base.tokenizer.eos_token_id),
                 fields=kind.fields,
                 bos=base.bos_full_id,
+                places=True,
             )
         codec = make_codec(**kind.codec)
         ids = symbol_ids(base.tokenizer, codec.alphabet)

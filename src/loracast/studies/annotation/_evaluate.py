@@ -25,7 +25,6 @@ __all__ = ["evaluate_file"]
 TUNE_BUDGET = "5e12"
 TUNE_PASSES = 8
 TUNE_BATCH = 8
-TUNE_LEARNING_RATE = 5e-4
 
 
 def evaluate_file(
@@ -85,7 +84,7 @@ def evaluate_file(
             rows,
             budget=budget,
             max_steps=max(1, TUNE_PASSES * len(rows) // TUNE_BATCH),
-            training={"batch_size": TUNE_BATCH, "learning_rate": TUNE_LEARNING_RATE},
+            training={"batch_size": TUNE_BATCH},
             out=out,
             progress=progress,
         )

@@ -29,11 +29,12 @@ from loracast.studies.annotation._unseen import (
 from loracast.tasks.annotation import LABEL_FIELDS
 from loracast.training import Progress
 
-__all__ = ["TrainWatcher", "train_annotator", "verdict_of"]
+__all__ = ["DEFAULT_BUDGET", "TrainWatcher", "train_annotator", "verdict_of"]
 
 PACKAGES = ("torch", "transformers", "peft", "llguidance", "numpy")
 EVALUATION_SEEDS = (0, 1, 2)
 TESTED = 1000
+DEFAULT_BUDGET = "5e13"
 
 
 class TrainWatcher(StudyProgress, Protocol):
@@ -47,11 +48,13 @@ def train_annotator(
     out: Path,
     *,
     model: str = "embedded",
-    numbers: str = "continuous",
-    budget: str | float = "2e13",
-    max_steps: int = 2000,
+    numbers: str = "measured",
+    fields: Sequence[str] = LABEL_FIELDS,
+    method: str = "lora",
+    budget: str | float = DEFAULT_BUDGET,
+    max_steps: int = 20_000,
     seed: int = 0,
-    lengths: tuple[int, int] = (32, 256),
+    lengths: tuple[int, int] = (32, 1024),
     calibration: int = 512,
     n_test: int = TESTED,
     seeds: Sequence[int] = EVALUATION_SEEDS,
@@ -66,7 +69,9 @@ def train_annotator(
     Args:
         out: work folder.
         model: the base: 'embedded', a local folder, or a hub id.
-        numbers: how a series enters, "continuous" or "digits".
+        numbers: how a series enters: "measured", "continuous" or "digits".
+        fields: of an annotation.
+        method: "lora", or "full" to train every weight.
         budget: FLOPs for training and calibration; the evaluation is counted beside.
         max_steps: optimiser steps at most.
         seed: of weights and of the training stream.
@@ -95,9 +100,10 @@ def train_annotator(
     if baselines:
         robust_rules(np.arange(16.0))  # says now, not after the training, if a library is missing
     started = time.monotonic()
-    annotator = Annotator.from_pretrained(model, numbers=numbers, seed=seed)
+    annotator = Annotator.from_pretrained(model, numbers=numbers, fields=fields, seed=seed)
     annotator.fit(
         budget=budget,
+        adapter={"method": method},
         max_steps=max_steps,
         lengths=lengths,
         calibration=calibration,
@@ -109,8 +115,10 @@ def train_annotator(
     assert report is not None
     engine = annotator.engine
     train_seconds = time.monotonic() - started
-    sets = [unseen_series(s, n_test, lengths, engine.settings.max_points) for s in seeds]
-    base = AnnotationEngine.open(model, engine.untuned_settings()) if baselines else None
+    sets = [unseen_series(s, n_test, lengths) for s in seeds]
+    # The bare base has never seen measurements.
+    untuned = "continuous" if numbers == "measured" else numbers
+    base = AnnotationEngine.open(model, engine.untuned_settings(untuned)) if baselines else None
     shots = AnnotationEngine.open(model, engine.untuned_settings("digits")) if baselines else None
     methods = score_unseen(engine, base, shots, sets, watcher)
     result = {
@@ -122,6 +130,7 @@ def train_annotator(
         "model": model,
         "base_sha256": engine.backbone.base_sha256,
         "numbers": numbers,
+        "method": method,
         "fields": list(engine.settings.fields),
         "lengths": list(lengths),
         "max_points": engine.settings.max_points,

@@ -1,6 +1,7 @@
 """Generated series that nobody trained on: how right an annotator is, beside every baseline.
 
-Truth from latents; the same series, at the same length, for all methods. Three evaluation seeds
+Truth from latents; the same series for all methods. A model that reads fewer points gets them
+resampled. Three evaluation seeds
 are three sets of series, not three models.
 """
 
@@ -13,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from loracast.api import AnnotationEngine, Answer, shortened
+from loracast.api import AnnotationEngine, Answer
 from loracast.errors import AnnotationError
 from loracast.evaluation import (
+    LIST_FIELDS,
     majority_baseline,
     published_rules,
     robust_rules,
     score_annotations,
+    score_lists,
     trend_only_baseline,
 )
 from loracast.series import SeriesFacts, describe_chunk
@@ -28,9 +31,11 @@ from loracast.studies.annotation._teachers import label_of
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
     Annotation,
+    fit_length,
     parse_answer,
     prose,
     prose_labels,
+    stretch_facts,
 )
 
 __all__ = ["CLEAR_TARGET", "UnseenSeries", "contradictions", "score_unseen", "unseen_series"]
@@ -38,7 +43,9 @@ __all__ = ["CLEAR_TARGET", "UnseenSeries", "contradictions", "score_unseen", "un
 TEST_SEEDS = 3_000_000  # apart from those that annotators are trained and calibrated on
 CLEAR_TARGET = 0.95
 RULES = ("published_rules", "robust_rules")
+TELL_LISTS = ("majority", "robust_rules", "untuned", "annotator")  # "majority": never any
 CHUNK = 100
+LENGTH_BANDS = ((32, 63), (64, 127), (128, 255), (256, 1024))
 FEW_SHOTS = 3
 SHOT_LENGTHS = (32, 48)
 FEW_SHOT_ROWS = 100  # a seed: its prompts are long
@@ -51,7 +58,7 @@ class UnseenSeries:
 
     Args:
         seed: of the set.
-        values: N arrays (T,) as the model is shown them.
+        values: N arrays (T,), NaN where missing.
         truth: N facts from latents.
     """
 
@@ -72,11 +79,10 @@ class _Method:
     texts: list[str] = field(default_factory=list)
 
 
-def unseen_series(seed: int, n: int, lengths: tuple[int, int], max_points: int) -> UnseenSeries:
-    """N generated series of test set `seed`, longer ones resampled to `max_points`."""
+def unseen_series(seed: int, n: int, lengths: tuple[int, int]) -> UnseenSeries:
+    """N generated series of test set `seed`."""
     rows = describe_chunk(TEST_SEEDS + seed, 0, n, lengths=lengths)
-    shown = [shortened(r.values, r.facts, max_points) for r in rows]
-    return UnseenSeries(seed, [v for v, _ in shown], [f for _, f in shown])
+    return UnseenSeries(seed, [r.values for r in rows], [r.facts for r in rows])
 
 
 def score_unseen(
@@ -99,6 +105,7 @@ def score_unseen(
     Returns:
         method -> `{"n", "flops", "seconds", "fields": {field: {"accuracy", "clear", "macro_f1",
         "kappa", "ece" (each the mean over sets), "accuracy_by_seed", "clear_by_seed", ...}}}`,
+        where seasons, change points, outliers or segments are asked for `lists` (`score_lists`),
         for a model also `valid_json` and `contradictions`. FLOPs and seconds are of all sets.
     """
     watcher = watcher or Quiet()
@@ -121,7 +128,7 @@ def score_unseen(
                 found.append((one, said))
             watcher.advance(1, name)
         if found:
-            out[name] = _summary(found, engine.settings.fields)
+            out[name] = _summary(name, found, engine.settings.fields)
     return out
 
 
@@ -136,12 +143,14 @@ def _by_model(
 ) -> _Method:
     started, total = time.monotonic(), 0.0
     values = one.values[:n]
+    points = engine.settings.max_points
+    shown = [fit_length(v, points, "resample") for v in values]
     said: list[Answer] = []
     for start in range(0, len(values), CHUNK):
-        part, flops = engine.counted_answers(values[start : start + CHUNK], shots=shots)
+        part, flops = engine.counted_answers(shown[start : start + CHUNK], shots=shots)
         said, total = said + part, total + flops
     return _Method(
-        [a.facts for a in said],
+        [stretch_facts(a.facts, len(v), v) for a, v in zip(said, values, strict=True)],
         len(values),
         time.monotonic() - started,
         total,
@@ -155,7 +164,8 @@ def _few_shot(engine: AnnotationEngine, one: UnseenSeries) -> _Method | None:
     # Worked examples with different trends say more than any three.
     labels = dict.fromkeys(r.facts.trend for r in rows)
     shots = [next(r for r in rows if r.facts.trend == label) for label in labels][:FEW_SHOTS]
-    values = one.values[:FEW_SHOT_ROWS]
+    points = engine.settings.max_points
+    values = [fit_length(v, points, "resample") for v in one.values[:FEW_SHOT_ROWS]]
     if not engine.fits(values, shots):
         return None
     return _by_model(engine, one, shots, FEW_SHOT_ROWS)
@@ -189,7 +199,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _summary(
-    found: Sequence[tuple[UnseenSeries, _Method]], fields: Sequence[str]
+    name: str, found: Sequence[tuple[UnseenSeries, _Method]], fields: Sequence[str]
 ) -> dict[str, Any]:
     scores = [
         score_annotations(
@@ -203,8 +213,16 @@ def _summary(
         "seeds": [one.seed for one, _ in found],
         "flops": sum(flops) if flops else None,
         "seconds": sum(said.seconds for _, said in found),
-        "fields": {n: _field(n, scores) for n in LABEL_FIELDS if n in fields},
+        "fields": {
+            n: _field(n, scores) | {"clear_by_length": _by_length(n, found)}
+            for n in LABEL_FIELDS
+            if n in fields
+        },
     }
+    lists = [name for name in fields if name in LIST_FIELDS]
+    if lists and name in TELL_LISTS:
+        parts = [score_lists(o.truth[: s.n], s.answers, s.confidences, lists) for o, s in found]
+        out["lists"] = {n: {k: _mean([p[n][k] for p in parts]) for k in parts[0][n]} for n in lists}
     if found[0][1].texts:
         shown = [(said.texts, [t.length for t in one.truth[: said.n]]) for one, said in found]
         out["valid_json"] = _mean([_valid(*s) for s in shown])
@@ -231,6 +249,16 @@ def _field(name: str, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for key in ("ece", "aurc", "coverage_at_95"):
             out[key] = _mean([p["confidence"][key] for p in parts])
     return out
+
+
+def _by_length(name: str, found: Sequence[tuple[UnseenSeries, _Method]]) -> dict[str, float | None]:
+    """Accuracy on clear rows of all sets, by the number of points."""
+    rows = [pair for one, said in found for pair in zip(one.truth, said.answers, strict=False)]
+    clear = [(t.length, label_of(t, name) == label_of(a, name)) for t, a in rows if name in t.clear]
+    return {
+        f"{low}-{high}": _mean([right for length, right in clear if low <= length <= high])
+        for low, high in LENGTH_BANDS
+    }
 
 
 def best_rules(methods: Mapping[str, Any], name: str) -> float | None:

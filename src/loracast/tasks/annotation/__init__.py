@@ -12,7 +12,12 @@ from loracast.tasks.annotation._label_studio import (
 )
 from loracast.tasks.annotation._label_studio_read import read_label_studio
 from loracast.tasks.annotation._length import LENGTH_CHOICES, fit_length, stretch_facts
-from loracast.tasks.annotation._parse import parse_answer, with_values
+from loracast.tasks.annotation._parse import (
+    observed_regions,
+    parse_answer,
+    placed,
+    with_values,
+)
 from loracast.tasks.annotation._prompt import (
     NUMBER_FORMS,
     PROMPT_PROFILES,
@@ -72,7 +77,9 @@ __all__ = [
     "fit_length",
     "label_studio_config",
     "label_studio_task",
+    "observed_regions",
     "parse_answer",
+    "placed",
     "profile_sentences",
     "prose",
     "prose_labels",

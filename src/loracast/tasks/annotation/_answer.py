@@ -4,11 +4,13 @@
      "seasonality":12,"change_points":[0.48],"segments":["increasing","flat"],"outliers":[0.125]}
 
 A place is written as a share of the length T and means the index floor(share * T), so every share
-below 1 lies inside the series and nothing has to be cut or searched for: the index of an extremum
-is the one the model wrote, never the argmax of its neighbourhood. Extrema and outliers have three
-digits (exact up to 1,000 points), change points two. The region of an extremum stands before its
-place and the grammar allows only places inside it. The period is in whole steps, null for none.
-Change points ascend; segments are the trend labels of the stretches between them.
+below 1 lies inside the series and nothing has to be cut. Extrema and outliers have three digits
+(exact up to 1,000 points), change points two. The region of an extremum stands before its place and
+the grammar allows only places inside it. The period is in whole steps, null for none. Change points
+ascend; segments are the trend labels of the stretches between them.
+
+Annotators write the region of an extremum alone, `"max":["end"]`: its place is then the region's
+own extremum (`placed`), which is arithmetic and needs no model. The shipped base learned places.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ __all__ = [
     "SERIES_FIELDS",
     "answer_text",
     "place_codes",
+    "value_spans",
 ]
 
 LABEL_FIELDS = ("trend", "noise", "max", "min")
@@ -95,6 +98,27 @@ def answer_text(
         raise AnnotationError(f"got a series of {facts.length} points; expected at least 1")
     written = {name: _value(facts, name, places) for name in _chosen(facts, fields)}
     return "{" + ",".join(f'"{name}":{text}' for name, text in written.items()) + "}"
+
+
+def value_spans(text: str) -> dict[str, tuple[int, int]]:
+    """Field -> (start, stop) of what the grammar leaves open in an answer.
+
+    A label without its quotes and brackets, and without its place; the whole value elsewhere.
+
+    Args:
+        text: an answer as `answer_text` writes it.
+    """
+    keys = {name: f'"{name}":' for name in ANNOTATION_FIELDS}
+    starts = sorted((text.index(key), name) for name, key in keys.items() if key in text)
+    stops = [at - 1 for at, _ in starts[1:]] + [len(text) - 1]
+    spans: dict[str, tuple[int, int]] = {}
+    for (at, name), stop in zip(starts, stops, strict=True):
+        start = at + len(keys[name])
+        if name in LABEL_FIELDS:
+            start = text.index('"', start) + 1
+            stop = text.index('"', start)
+        spans[name] = (start, stop)
+    return spans
 
 
 def _chosen(facts: SeriesFacts, fields: Sequence[str] | None) -> list[str]:

@@ -40,21 +40,40 @@ def answer_grammar(
     return "start: /" + answer_regex(length, fields, places=places) + "/\n"
 
 
-def answer_regex(length: int, fields: Sequence[str] = SERIES_FIELDS, *, places: bool = True) -> str:
-    """The regular expression of all legal answers; arguments as `answer_grammar`."""
-    if length < 1:
-        raise AnnotationError(f"got a series of {length} points; expected at least 1")
-    return _regex(length, tuple(check_fields(fields)), places)
+def answer_regex(
+    length: int,
+    fields: Sequence[str] = SERIES_FIELDS,
+    *,
+    places: bool = True,
+    regions: Sequence[str] = EXTREMUM_REGIONS,
+) -> str:
+    """The regular expression of all legal answers.
+
+    Args:
+        length: T of the described series, at least 1.
+        fields: which fields the answer has, each exactly once.
+        places: whether an extremum has a place beside its region.
+        regions: without places, those that an extremum may lie in.
+
+    Raises:
+        AnnotationError: a length below 1, no regions, or fields that do not exist.
+    """
+    if length < 1 or not regions:
+        raise AnnotationError(
+            f"got a series of {length} points and the regions {list(regions)}; expected at least "
+            "one of each"
+        )
+    return _regex(length, tuple(check_fields(fields)), places, tuple(regions))
 
 
 @lru_cache(maxsize=64)
-def _regex(length: int, fields: tuple[str, ...], places: bool) -> str:
+def _regex(length: int, fields: tuple[str, ...], places: bool, regions: tuple[str, ...]) -> str:
     trend, parts = _labels(TREND_LABELS), []
     for name in fields:
         if name in ("trend", "noise"):
             value = trend if name == "trend" else _labels(NOISE_LEVELS)
         elif name in ("max", "min"):
-            value = _extremum(length, places)
+            value = _extremum(length, places, regions)
         elif name == "seasonality":
             value = f"(null|{one_of(map(str, range(2, length + 1)))})" if length > 1 else "null"
         elif name == "outliers":
@@ -81,9 +100,9 @@ def _labels(labels: Sequence[str]) -> str:
     return f'"({"|".join(labels)})"'
 
 
-def _extremum(length: int, places: bool) -> str:
+def _extremum(length: int, places: bool, regions: Sequence[str]) -> str:
     if not places:
-        return rf"\[{_labels(EXTREMUM_REGIONS)}\]"
+        return rf"\[{_labels(regions)}\]"
     codes, base = place_codes(length, DIGITS["max"]), 10 ** DIGITS["max"]
     options = []
     for region in EXTREMUM_REGIONS:

@@ -24,7 +24,7 @@ from loracast.series._facts import (
 from loracast.tasks.annotation._answer import MAX_POINTS, check_fields, label_text
 from loracast.tasks.annotation._schema import UNKNOWN_INDEX
 
-__all__ = ["parse_answer", "with_values"]
+__all__ = ["observed_regions", "parse_answer", "placed", "with_values"]
 
 
 def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
@@ -83,6 +83,44 @@ def with_values(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
         for e in facts.extrema
     )
     return replace(facts, extrema=extrema)
+
+
+def observed_regions(values: np.ndarray) -> tuple[str, ...]:
+    """The regions of a series (T,) that have an observed point."""
+    seen = {region_of(int(k), len(values)) for k in np.flatnonzero(~np.isnan(values))}
+    return tuple(region for region in EXTREMUM_REGIONS if region in seen)
+
+
+def placed(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
+    """The facts with each extremum known by its region alone at the region's own extremum.
+
+    The first highest (lowest) observed point there: that is the place which the words mean, and
+    it takes arithmetic, no judgement.
+
+    Args:
+        facts: of a series of T points.
+        values: (T,) its numbers, NaN where missing.
+
+    Raises:
+        AnnotationError: a region without an observed point.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    regions = np.array([region_of(k, len(x)) for k in range(len(x))])
+
+    def place(e: Extremum) -> Extremum:
+        if e.index != UNKNOWN_INDEX:
+            return e
+        inside = np.flatnonzero((regions == e.region) & ~np.isnan(x))
+        if not len(inside):
+            raise AnnotationError(
+                f"{e.kind}: got {e.region!r} of a series of {len(x)} points, which has no known "
+                "point there"
+            )
+        best = np.argmax if e.kind == "max" else np.argmin
+        index = int(inside[best(x[inside])])
+        return replace(e, index=index, value=float(x[index]))
+
+    return replace(facts, extrema=tuple(place(e) for e in facts.extrema))
 
 
 def _no_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 PROMPT_PROFILES = ("short", "published")
-NUMBER_FORMS = ("digits", "continuous")
+NUMBER_FORMS = ("digits", "continuous", "measured")
 
 # Of the published examples, letter by letter.
 PUBLISHED_INSTRUCTION = (
@@ -123,7 +123,7 @@ def annotation_prompt(
         values: (T,) or (T, C), NaN where missing; already short enough (`fit_length`).
         profile: "short" names the wanted fields; "published" is the instruction of the published
             examples, which asks for three sentences.
-        numbers: "digits" or "continuous".
+        numbers: one of NUMBER_FORMS; "digits" alone is text.
         fields: of the answer; the published profile has its own.
 
     Raises:
@@ -141,7 +141,7 @@ def annotation_prompt(
         names = ", ".join(check_fields(fields))
         before = f"Describe the time series in JSON: {names}.\nSeries: "
         after = "\nJSON: "
-    if numbers == "continuous":
+    if numbers != "digits":
         return AnnotationPrompt(before, None, after, columns)
     return AnnotationPrompt(before, series_text(columns), after)
 

@@ -2,24 +2,23 @@
 
     instruction tokens | the series | question tokens | answer tokens, end of text
 
-The series enters as text, or as numbers: one position a point, two channels, the values and a ramp
-from the first point to the last, so that a place can be told from the numbers alone.
+The series enters as text, or as numbers at positions of their own (`_shown.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from loracast.codec import ContinuousCodec
 from loracast.errors import AnnotationError
 from loracast.series._facts import SeriesFacts
 from loracast.tasks._example import IGNORED, Example, Numbers
-from loracast.tasks.annotation._answer import LABEL_FIELDS, answer_text
+from loracast.tasks.annotation._answer import LABEL_FIELDS, answer_text, value_spans
 from loracast.tasks.annotation._prompt import annotation_prompt
+from loracast.tasks.annotation._shown import continuous_form, measured_form
 
 __all__ = ["AnnotationTask", "Question"]
 
@@ -39,12 +38,13 @@ class AnnotationTask:
     Args:
         tokenizer: of the model, over full ids.
         place_id: the token that holds the place of a number.
-        numbers: "continuous" or "digits", how the series enters.
+        numbers: one of NUMBER_FORMS, how the series enters.
         profile: of the prompt.
         fields: of the answer.
         end_id: the token that ends an answer.
         to_model: maps full token ids (L,) to those of a pruned model; None keeps them.
         bos: full id of the token that starts a document, or None.
+        places: whether an answer also has the place of an extremum beside its region.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class AnnotationTask:
         fields: Sequence[str] = LABEL_FIELDS,
         to_model: Any = None,
         bos: int | None = None,
+        places: bool = False,
     ) -> None:
         self.tokenizer, self.numbers, self.profile = tokenizer, numbers, profile
         self.fields = tuple(fields)
         self.place_id, self.end_id, self.bos = place_id, end_id, bos
-        self._to_model = to_model
-        self._codec = ContinuousCodec("linear")
+        self.places, self._to_model = places, to_model
         self._texts: dict[str, np.ndarray] = {}
 
     def _ids(self, text: str) -> np.ndarray:
@@ -94,27 +94,47 @@ class AnnotationTask:
         if asked.values is None or asked.values.shape[1] != 1:
             raise AnnotationError("got several channels; expected one series (T,) at a time")
         before = np.concatenate([first, self._fixed(asked.before)])
-        steps = len(values)
-        ramp = np.linspace(-1.0, 1.0, steps) if steps > 1 else np.zeros(1)
-        both = np.column_stack([asked.values[:, 0], ramp])
-        state = self._codec.fit(both)
-        z = self._codec.encode(both, state).values
-        assert z is not None
-        shown = Numbers(len(before), z, self._codec.statics(state), asked_from=steps)
-        place = np.full(steps, self.place_id, dtype=np.int64)
+        form = measured_form if self.numbers == "measured" else continuous_form
+        z, statics = form(asked.values[:, 0])
+        shown = Numbers(len(before), z, statics, asked_from=len(z))
+        place = np.full(len(z), self.place_id, dtype=np.int64)
         return Question(
             np.concatenate([before, place, self._fixed(asked.after)]), shown, len(values)
         )
 
-    def example(self, values: np.ndarray, facts: SeriesFacts) -> Example:
+    def example(
+        self, values: np.ndarray, facts: SeriesFacts, told: Collection[str] | None = None
+    ) -> Example:
         """A training sequence; the loss runs over the answer and the end of text alone.
+
+        Without places, it runs over what the grammar leaves open: labels, numbers, the end.
+
+        Args:
+            values: (T,), NaN where missing.
+            facts: what is known about them.
+            told: the fields to learn, of those asked for; None is all.
 
         Raises:
             AnnotationError: facts that cannot be written as an answer.
         """
         question = self.question(values)
-        answer = self._ids(answer_text(facts, self.fields))
+        text = answer_text(facts, self.fields, places=self.places)
+        answer = self._ids(text)
         ids = np.concatenate([question.ids, answer, [self.end_id]])
         labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[len(question.ids) :] = ids[len(question.ids) :]
+        if not self.places or told is not None:
+            wanted = self.fields if told is None else told
+            spans = value_spans(text)
+            open_ = self._covered(text, [spans[name] for name in wanted])
+            labels[len(question.ids) : -1][~open_] = IGNORED
         return Example(ids, labels, question.numbers)
+
+    def _covered(self, text: str, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+        """(A,) which tokens of a text have a part in any of these (start, stop) of characters."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        begins, ends = np.array(encoded["offset_mapping"]).T
+        out = np.zeros(len(begins), dtype=bool)
+        for start, stop in spans:
+            out |= (ends > start) & (begins < stop)
+        return out
