@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from loracast.series import describe_chunk
+from loracast.studies.annotation import read_labelled
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
     AnnotatedSeries,
@@ -98,6 +99,38 @@ def test_annotations_in_three_formats(run, trained: Path, data: Path, tmp_path: 
         assert told["trend"]["choices"] == [annotation.trend.label]
 
 
+def test_corrected_labels_of_label_studio_are_learned(
+    run, trained: Path, data: Path, tmp_path: Path
+) -> None:
+    """Predictions out, a trend corrected there, the export back in, and an annotator from it."""
+    tasks = tmp_path / "tasks.json"
+    ask = ("annotate", data / "three.csv", "--adapter", trained)
+    assert run(*ask, "--format", "label-studio", "--out", tasks).code == 0
+    export = []
+    for number, task in enumerate(json.loads(tasks.read_text())):
+        result = task["predictions"][0]["result"]
+        for region in result:
+            if region["from_name"] == "trend":
+                region["value"]["choices"] = ["flat"]
+        answered = {"id": number, "was_cancelled": False, "result": result}
+        export.append({"id": number, "data": task["data"], "annotations": [answered]})
+    corrected, out = tmp_path / "export.json", tmp_path / "out"
+    corrected.write_text(json.dumps(export))
+    more = ("--test", 8, "--test-seeds", 1, "--no-baselines", "--budget", "1e12")
+    done = run(
+        "annotations", "train", "--out", out, "--data", corrected, "--adapter", trained, *more
+    )
+    assert done.code == 0, done.err
+    result = json.loads((out / "result.json").read_text())
+    assert result["data"] == {"path": str(corrected), "n": 3}
+    assert result["learned_on_from"] == str(trained) and result["training"]["steps"] == 3
+    taught = read_labelled(corrected)
+    assert [r.facts.trend for r in taught] == ["flat"] * 3
+    assert run("annotate", data / "three.csv", "--adapter", out).code == 0
+    bad = run("annotations", "train", "--out", tmp_path / "x", "--data", tmp_path / "none.jsonl")
+    assert bad.code == 2 and "none.jsonl: cannot be read" in bad.err
+
+
 def test_labels_of_a_file_against_an_annotator(
     run, trained: Path, rows: list[AnnotatedSeries], tmp_path: Path
 ) -> None:
@@ -144,7 +177,8 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     long = file("long", list(np.sin(np.arange(3000))))
     assert "got a series of 3000 points; expected at most 1024" in run(*ask, long).message
     longer = file("longer", list(np.sin(np.arange(5000))))
-    assert "the model has 4096" in run(*ask, longer, "--max-points", 10**5).message
+    bare = ("annotate", "--model", base, longer, "--max-points", 10**5)
+    assert "the model has 4096" in run(*bare).message
     assert "--format" in run(*ask, long, "--format", "xml").message
     assert "--lang" in run(*ask, long, "--lang", "de").message
     assert "--threshold" in run(*ask, long, "--threshold", 2).message

@@ -37,7 +37,7 @@ from loracast.series import SeriesFacts, describe_chunk
 from loracast.tasks import Example
 from loracast.training import BatchSource, Progress, TrainConfig, TrainResult, train
 
-__all__ = ["AnnotatorReport", "fit_annotator", "generated_rows"]
+__all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
 
 # Seeds of generated series: each kind has its own million.
 TRAIN_SEEDS, VALIDATION_SEEDS = 1_000_000, 2_000_000
@@ -50,6 +50,7 @@ BATCH_SIZE = 8
 LEARNING_RATE = {"lora": 1.5e-3, "full": 1e-3}
 ROWS_LEARNING_RATE = {"lora": 5e-4, "full": 2e-4}  # a few rows seen many times
 ROWS_BATCH_SIZE = 8
+MOST_STEPS, PASSES = 20_000, 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class AnnotatorReport:
     n_validation: int
     temperatures: dict[str, float]
     seconds: float
+
+
+def most_steps(n_rows: int | None) -> int:
+    """Steps where nobody said how many: 8 passes over N rows, 20,000 of the stream (None)."""
+    return MOST_STEPS if n_rows is None else max(1, PASSES * n_rows // ROWS_BATCH_SIZE)
 
 
 def generated_rows(seed: int, n: int, lengths: tuple[int, int]) -> list[Any]:

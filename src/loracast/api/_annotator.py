@@ -24,7 +24,7 @@ from loracast.api._annotation_engine import (
     AnnotatorSettings,
     Answer,
 )
-from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator
+from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator, most_steps
 from loracast.api._annotation_inputs import described_series, series_of
 from loracast.api._annotation_rows import LabelledSeries
 from loracast.api._fitting import validated
@@ -38,7 +38,6 @@ from loracast.training import Progress
 __all__ = ["AnnotationReport", "Annotator"]
 
 DEFAULT_BUDGET = "2e13"
-DEFAULT_MAX_STEPS = 2000
 DEFAULT_LENGTHS = (32, 256)
 DEFAULT_CALIBRATION = 512
 
@@ -158,7 +157,7 @@ class Annotator:
         *,
         adapter: AdapterConfig | Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
-        max_steps: int = DEFAULT_MAX_STEPS,
+        max_steps: int | None = None,
         lengths: tuple[int, int] = DEFAULT_LENGTHS,
         calibration: int = DEFAULT_CALIBRATION,
         out: str | Path | None = None,
@@ -178,7 +177,8 @@ class Annotator:
             adapter: LoRA's rank, targets, ...; see `AdapterConfig`. A fitted annotator keeps its
                 own.
             training: dials of `TrainConfig` to set.
-            max_steps: optimiser steps at most, whatever the budget.
+            max_steps: optimiser steps at most, whatever the budget; None is 20,000, or 8 passes
+                over the rows.
             lengths: shortest and longest generated series.
             calibration: generated series held out for it, 20 or more to have an effect.
             out: folder for ledger, checkpoints and the adapter, so that a killed fit goes on
@@ -195,6 +195,8 @@ class Annotator:
             StorageError: `out` cannot be written, or belongs to another fit.
         """
         limit = parse_flops(budget)
+        if max_steps is None:
+            max_steps = most_steps(None if rows is None else len(rows))
         if max_steps < 1 or calibration < 1:
             raise ConfigError(
                 f"got max_steps={max_steps}, calibration={calibration}; expected each at least 1"

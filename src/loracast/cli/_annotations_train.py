@@ -42,7 +42,19 @@ def train(
     budget: Annotated[
         str, typer.Option("--budget", help="FLOPs for training and calibration.")
     ] = "5e13",
-    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps at most.")] = 20_000,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", help="Optimiser steps at most.  [default: 20000; --data: 8 passes]"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Labelled rows to train on in place of generated series."),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", help="Folder of an annotator that learns on.")
+    ] = None,
     seed: Seed = 0,
     model: Annotated[str, typer.Option("--model", help="embedded, folder or hub id.")] = "embedded",
     numbers: NumbersAs = "measured",
@@ -73,12 +85,12 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train an annotator on generated series, and score it on unseen ones.
+    """Train an annotator on generated series or on your rows, and score it on unseen ones.
 
     The same command goes on where a killed one stopped.
     """
     for name, number in (
-        ("--steps", steps),
+        ("--steps", 1 if steps is None else steps),
         ("--test", tested),
         ("--test-seeds", seeds),
         ("--calibration", calibration),
@@ -100,6 +112,8 @@ def train(
             method=method,
             budget=budget,
             max_steps=steps,
+            data=data,
+            adapter=adapter,
             seed=seed,
             lengths=(min_length, max_length),
             calibration=calibration,

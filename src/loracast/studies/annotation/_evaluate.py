@@ -23,8 +23,6 @@ from loracast.training import Progress
 __all__ = ["evaluate_file"]
 
 TUNE_BUDGET = "5e12"
-TUNE_PASSES = 8
-TUNE_BATCH = 8
 
 
 def evaluate_file(
@@ -83,8 +81,6 @@ def evaluate_file(
         annotator.fit(
             rows,
             budget=budget,
-            max_steps=max(1, TUNE_PASSES * len(rows) // TUNE_BATCH),
-            training={"batch_size": TUNE_BATCH},
             out=out,
             progress=progress,
         )

@@ -20,6 +20,7 @@ from loracast.api import AnnotationEngine, Annotator
 from loracast.errors import ConfigError, StorageError
 from loracast.evaluation import robust_rules
 from loracast.studies._stages import StudyProgress
+from loracast.studies.annotation._data import read_labelled
 from loracast.studies.annotation._unseen import (
     CLEAR_TARGET,
     best_rules,
@@ -52,7 +53,9 @@ def train_annotator(
     fields: Sequence[str] = LABEL_FIELDS,
     method: str = "lora",
     budget: str | float = DEFAULT_BUDGET,
-    max_steps: int = 20_000,
+    max_steps: int | None = None,
+    data: Path | None = None,
+    adapter: Path | None = None,
     seed: int = 0,
     lengths: tuple[int, int] = (32, 1024),
     calibration: int = 512,
@@ -73,7 +76,11 @@ def train_annotator(
         fields: of an annotation.
         method: "lora", or "full" to train every weight.
         budget: FLOPs for training and calibration; the evaluation is counted beside.
-        max_steps: optimiser steps at most.
+        max_steps: optimiser steps at most; None is 20,000, or 8 passes over `data`.
+        data: labelled rows to train on, in any format that `read_labelled` knows; None is the
+            generated stream.
+        adapter: folder of an annotator that learns on; it keeps its own model, method, numbers
+            and fields. None starts from the base.
         seed: of weights and of the training stream.
         lengths: shortest and longest series, of training and test.
         calibration: generated series kept back to calibrate confidences on.
@@ -91,6 +98,8 @@ def train_annotator(
         BudgetExceeded: the budget does not hold one step.
         StorageError: `out` cannot be written, or belongs to another run.
         ModelError: the model cannot be loaded.
+        AnnotationError: `data` cannot be used.
+        AdapterError: `adapter` is no annotator.
     """
     if n_test < 1 or not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ConfigError(
@@ -100,10 +109,18 @@ def train_annotator(
     if baselines:
         robust_rules(np.arange(16.0))  # says now, not after the training, if a library is missing
     started = time.monotonic()
-    annotator = Annotator.from_pretrained(model, numbers=numbers, fields=fields, seed=seed)
+    rows = None if data is None else read_labelled(data)
+    if adapter is None:
+        annotator = Annotator.from_pretrained(model, numbers=numbers, fields=fields, seed=seed)
+    else:
+        annotator = Annotator.load(adapter)
+        annotator.seed = seed
+    settings = annotator.engine.settings
+    model, numbers = annotator.engine.backbone.name, settings.numbers
     annotator.fit(
+        rows,
         budget=budget,
-        adapter={"method": method},
+        adapter={"method": method} if adapter is None else None,
         max_steps=max_steps,
         lengths=lengths,
         calibration=calibration,
@@ -130,7 +147,9 @@ def train_annotator(
         "model": model,
         "base_sha256": engine.backbone.base_sha256,
         "numbers": numbers,
-        "method": method,
+        "method": None if engine.adapter is None else engine.adapter.method,
+        "data": None if rows is None else {"path": str(data), "n": len(rows)},
+        "learned_on_from": None if adapter is None else str(adapter),
         "fields": list(engine.settings.fields),
         "lengths": list(lengths),
         "max_points": engine.settings.max_points,

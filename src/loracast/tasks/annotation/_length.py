@@ -38,8 +38,8 @@ def fit_length(values: np.ndarray, max_points: int, how: str = "refuse") -> np.n
         return values
     if how == "refuse":
         raise AnnotationError(
-            f"got a series of {length} points; expected at most {max_points}, which is what fits "
-            "into the model's context: shorten it, or ask for how='resample'"
+            f"got a series of {length} points; expected at most {max_points}, which is what the "
+            "model was made to read: shorten it, or ask for how='resample' (--long resample)"
         )
     return values[np.arange(max_points) * length // max_points]
 
