@@ -236,7 +236,10 @@ def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
     text = "".join(task.tokenizer.decode([int(i)]).strip('",[]:}') for i in asked[:-1])
     assert asked[-1] == task.end_id
     rules = published_rules(values)
-    full = f'{{"trend":"flat","noise":"{rules.noise}","max":["end"],"min":["beginning"]}}'
+    # The highest point of the last quarter is position 10; the lowest of all is the first.
+    full = (
+        f'{{"trend":"flat","noise":"{rules.noise}","max":["end",0.834],"min":["beginning",0.000]}}'
+    )
     whole = task.tokenizer.decode(example.ids[-len(task.tokenizer.encode(full)) - 1 : -1])
     assert whole.endswith(full)
     assert text == "flatend"

@@ -55,8 +55,8 @@ ANNOTATOR_FILE = "annotator.json"
 # The longest series by form: what the embedded base has described in its pretraining; what the
 # generator of described series goes up to.
 MAX_POINTS = {"continuous": 256, "digits": 256, "measured": 1024}
-# Bytes of the longest legal answer: the label fields take 91, all fields of one series 230.
-ANSWER_BYTES = 256
+# Bytes of the longest legal answers, with places: label fields alone, all fields of one series.
+LABEL_BYTES, ANSWER_BYTES = 96, 256
 
 _CHOICES = {
     "trend": Choice("trend", '"trend":"', TREND_LABELS),
@@ -153,6 +153,8 @@ class AnnotationEngine:
             numbers=settings.numbers,
             fields=fields,
             bos=backbone.bos_full_id,
+            # As the embedded base learned it in its pretraining, which knew no measurements.
+            places=settings.numbers != "measured",
         )
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
@@ -208,6 +210,12 @@ class AnnotationEngine:
         engine = cls(backbone, settings, manifest.adapter, lora)
         engine.manifest = manifest
         return engine
+
+    @property
+    def answer_bytes(self) -> int:
+        """At most, of an answer."""
+        labels_alone = set(self.settings.fields) <= set(LABEL_FIELDS)
+        return LABEL_BYTES if labels_alone else ANSWER_BYTES
 
     @property
     def guide(self) -> Guide:
@@ -281,7 +289,7 @@ class AnnotationEngine:
         """Whether the model has positions for every question behind the worked examples."""
         limit = getattr(self.backbone.model.config, "max_position_embeddings", None)
         longest = max(len(q.ids) for q in self._questions(series, shots))
-        return limit is None or longest + ANSWER_BYTES <= int(limit)
+        return limit is None or longest + self.answer_bytes <= int(limit)
 
     def answers(
         self,
@@ -308,7 +316,7 @@ class AnnotationEngine:
         questions = self._questions(series, shots)
         if ledger is None:
             return self._read(self._decoded(questions, series, progress), series)
-        planned = plan_guided([len(q.ids) for q in questions], ANSWER_BYTES)
+        planned = plan_guided([len(q.ids) for q in questions], self.answer_bytes)
         most = self.work_flops(planned, ledger.convention)
         with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
             done = self._decoded(questions, series, progress)
@@ -333,7 +341,7 @@ class AnnotationEngine:
             self.backbone.model,
             questions,
             [
-                answer_regex(q.length, fields, places=False, regions=observed_regions(v))
+                answer_regex(q.length, fields, places=self.task.places, regions=observed_regions(v))
                 for q, v in zip(questions, series, strict=True)
             ],
             self.guide,

@@ -19,7 +19,7 @@ import numpy as np
 
 from loracast.adapters import AdapterConfig
 from loracast.api._annotation_confidence import fit_scales, fit_temperatures
-from loracast.api._annotation_engine import ANSWER_BYTES, AnnotationEngine, Answer
+from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_rows import (
     POOL,
     DescribedRows,
@@ -242,7 +242,7 @@ def _affordable(
         beside = VALIDATIONS * meter.validation_flops
     if n_held and examples:
         longest = [max(len(e) for e in examples)] * n_held
-        beside += engine.work_flops(plan_guided(longest, ANSWER_BYTES))
+        beside += engine.work_flops(plan_guided(longest, engine.answer_bytes))
     steps = min(config.steps, int((budget_flops - beside) / step))
     if steps < 1:
         raise BudgetExceeded(

@@ -16,7 +16,13 @@ from loracast.errors import AnnotationError
 from loracast.evaluation import published_rules
 from loracast.series import SeriesFacts, describe_chunk
 from loracast.tasks import Example
-from loracast.tasks.annotation import LABEL_FIELDS, fit_length, stretch_facts
+from loracast.tasks.annotation import (
+    LABEL_FIELDS,
+    UNKNOWN_INDEX,
+    fit_length,
+    placed,
+    stretch_facts,
+)
 from loracast.tasks.annotation._task import AnnotationTask
 
 __all__ = ["DescribedRows", "DescribedStream", "LabelledSeries", "labelled_example", "shortened"]
@@ -54,6 +60,8 @@ def labelled_example(task: AnnotationTask, values: np.ndarray, facts: SeriesFact
     told = {name for name in wanted if _tells(facts, name)}
     if not told:
         raise AnnotationError(f"got facts that tell none of {wanted}; expected at least one label")
+    if task.places and any(e.index == UNKNOWN_INDEX for e in facts.extrema):
+        facts = placed(facts, values)
     if len(told) == len(wanted):
         return task.example(values, facts)
     rules = published_rules(values)

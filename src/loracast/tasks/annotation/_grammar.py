@@ -53,7 +53,7 @@ def answer_regex(
         length: T of the described series, at least 1.
         fields: which fields the answer has, each exactly once.
         places: whether an extremum has a place beside its region.
-        regions: without places, those that an extremum may lie in.
+        regions: that an extremum may lie in.
 
     Raises:
         AnnotationError: a length below 1, no regions, or fields that do not exist.
@@ -105,7 +105,7 @@ def _extremum(length: int, places: bool, regions: Sequence[str]) -> str:
         return rf"\[{_labels(regions)}\]"
     codes, base = place_codes(length, DIGITS["max"]), 10 ** DIGITS["max"]
     options = []
-    for region in EXTREMUM_REGIONS:
+    for region in regions:
         inside = [c for c in codes if region_of(c * length // base, length) == region]
         if inside:
             options.append(f'"{region}",{_shares(inside, DIGITS["max"])}')

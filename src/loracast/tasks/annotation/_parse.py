@@ -92,7 +92,7 @@ def observed_regions(values: np.ndarray) -> tuple[str, ...]:
 
 
 def placed(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
-    """The facts with each extremum known by its region alone at the region's own extremum.
+    """The facts with each extremum at its region's own extremum, whatever place they had.
 
     The first highest (lowest) observed point there: that is the place which the words mean, and
     it takes arithmetic, no judgement.
@@ -108,8 +108,6 @@ def placed(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
     regions = np.array([region_of(k, len(x)) for k in range(len(x))])
 
     def place(e: Extremum) -> Extremum:
-        if e.index != UNKNOWN_INDEX:
-            return e
         inside = np.flatnonzero((regions == e.region) & ~np.isnan(x))
         if not len(inside):
             raise AnnotationError(
