@@ -41,6 +41,7 @@ from loracast.tasks.annotation import (
     LABEL_FIELDS,
     NUMBER_FORMS,
     answer_regex,
+    extremum_regions,
     observed_regions,
     parse_answer,
     placed,
@@ -341,13 +342,19 @@ class AnnotationEngine:
             self.backbone.model,
             questions,
             [
-                answer_regex(q.length, fields, places=self.task.places, regions=observed_regions(v))
+                answer_regex(q.length, fields, places=self.task.places, regions=self._regions(v))
                 for q, v in zip(questions, series, strict=True)
             ],
             self.guide,
             choices=[_CHOICES[name] for name in fields if name in _CHOICES],
             progress=progress,
         )
+
+    def _regions(self, values: np.ndarray) -> dict[str, tuple[str, ...]]:
+        """Where the extrema of a series may lie; measured ones lie where arithmetic says."""
+        if self.settings.numbers == "measured":
+            return {kind: (region,) for kind, region in extremum_regions(values).items()}
+        return dict.fromkeys(("max", "min"), observed_regions(values))
 
     def _read(self, done: Guided, series: Sequence[np.ndarray]) -> list[Answer]:
         return [self._answer(a, v) for a, v in zip(done.answers, series, strict=True)]

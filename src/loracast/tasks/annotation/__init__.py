@@ -13,6 +13,7 @@ from loracast.tasks.annotation._label_studio import (
 from loracast.tasks.annotation._label_studio_read import read_label_studio
 from loracast.tasks.annotation._length import LENGTH_CHOICES, fit_length, stretch_facts
 from loracast.tasks.annotation._parse import (
+    extremum_regions,
     observed_regions,
     parse_answer,
     placed,
@@ -73,6 +74,7 @@ __all__ = [
     "answer_grammar",
     "answer_regex",
     "answer_text",
+    "extremum_regions",
     "facts_from_sentences",
     "fit_length",
     "label_studio_config",

@@ -7,7 +7,7 @@ and inside the region they stand with, change points ascending, one segment more
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
@@ -45,7 +45,7 @@ def answer_regex(
     fields: Sequence[str] = SERIES_FIELDS,
     *,
     places: bool = True,
-    regions: Sequence[str] = EXTREMUM_REGIONS,
+    regions: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The regular expression of all legal answers.
 
@@ -53,27 +53,33 @@ def answer_regex(
         length: T of the described series, at least 1.
         fields: which fields the answer has, each exactly once.
         places: whether an extremum has a place beside its region.
-        regions: that an extremum may lie in.
+        regions: "max" and "min" -> the regions that it may lie in; None is all three.
 
     Raises:
         AnnotationError: a length below 1, no regions, or fields that do not exist.
     """
-    if length < 1 or not regions:
+    may = {kind: tuple((regions or {}).get(kind, EXTREMUM_REGIONS)) for kind in ("max", "min")}
+    if length < 1 or not all(may.values()):
         raise AnnotationError(
-            f"got a series of {length} points and the regions {list(regions)}; expected at least "
-            "one of each"
+            f"got a series of {length} points and the regions {may}; expected at least one of each"
         )
-    return _regex(length, tuple(check_fields(fields)), places, tuple(regions))
+    return _regex(length, tuple(check_fields(fields)), places, may["max"], may["min"])
 
 
 @lru_cache(maxsize=64)
-def _regex(length: int, fields: tuple[str, ...], places: bool, regions: tuple[str, ...]) -> str:
+def _regex(
+    length: int,
+    fields: tuple[str, ...],
+    places: bool,
+    highest: tuple[str, ...],
+    lowest: tuple[str, ...],
+) -> str:
     trend, parts = _labels(TREND_LABELS), []
     for name in fields:
         if name in ("trend", "noise"):
             value = trend if name == "trend" else _labels(NOISE_LEVELS)
         elif name in ("max", "min"):
-            value = _extremum(length, places, regions)
+            value = _extremum(length, places, highest if name == "max" else lowest)
         elif name == "seasonality":
             value = f"(null|{one_of(map(str, range(2, length + 1)))})" if length > 1 else "null"
         elif name == "outliers":

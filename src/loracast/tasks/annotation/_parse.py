@@ -24,7 +24,7 @@ from loracast.series._facts import (
 from loracast.tasks.annotation._answer import MAX_POINTS, check_fields, label_text
 from loracast.tasks.annotation._schema import UNKNOWN_INDEX
 
-__all__ = ["observed_regions", "parse_answer", "placed", "with_values"]
+__all__ = ["extremum_regions", "observed_regions", "parse_answer", "placed", "with_values"]
 
 
 def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
@@ -89,6 +89,15 @@ def observed_regions(values: np.ndarray) -> tuple[str, ...]:
     """The regions of a series (T,) that have an observed point."""
     seen = {region_of(int(k), len(values)) for k in np.flatnonzero(~np.isnan(values))}
     return tuple(region for region in EXTREMUM_REGIONS if region in seen)
+
+
+def extremum_regions(values: np.ndarray) -> dict[str, str]:
+    """Where the first highest and the first lowest observed point of a series (T,) lie."""
+    T = len(values)
+    return {
+        "max": region_of(int(np.nanargmax(values)), T),
+        "min": region_of(int(np.nanargmin(values)), T),
+    }
 
 
 def placed(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:

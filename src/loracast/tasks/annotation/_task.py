@@ -107,7 +107,8 @@ class AnnotationTask:
     ) -> Example:
         """A training sequence; the loss runs over the answer and the end of text alone.
 
-        Without places, it runs over what the grammar leaves open: labels, numbers, the end.
+        Where the series is measured, it runs over what the grammar leaves open: labels and numbers
+        other than the extrema, which are arithmetic, and the end.
 
         Args:
             values: (T,), NaN where missing.
@@ -124,7 +125,9 @@ class AnnotationTask:
         labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[len(question.ids) :] = ids[len(question.ids) :]
         if not self.places or told is not None:
-            wanted = self.fields if told is None else told
+            wanted = set(self.fields if told is None else told)
+            if self.numbers == "measured":
+                wanted -= {"max", "min"}
             spans = value_spans(text)
             open_ = self._covered(text, [spans[name] for name in wanted])
             labels[len(question.ids) : -1][~open_] = IGNORED
