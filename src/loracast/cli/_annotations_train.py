@@ -224,6 +224,8 @@ def lines_of(result: dict[str, Any]) -> list[str]:
             f"{_share(scores['accuracy_some'])} of the {100 * scores['some']:.0f} % of series that "
             f"have any; calibration error {_share(scores['ece'])}"
         )
+    if result["numbers"] == "measured":
+        lines.append("max, min: arithmetic; the model is not asked where extrema lie")
     lines.append(
         f"valid JSON {100 * ours['valid_json']:.1f} %; annotations whose prose contradicts their "
         f"fields: {ours['contradictions']}"

@@ -72,7 +72,9 @@ def measured_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _told(found: Measurements) -> np.ndarray:
     """(4, 4): the measurements as the statics of channels whose values are 0."""
     T = found.length
-    numbers = [EXTREMUM_REGIONS.index(region_of(k, T)) - 1 for k in (found.highest, found.lowest)]
+    numbers: list[float] = [
+        EXTREMUM_REGIONS.index(region_of(k, T)) - 1 for k in (found.highest, found.lowest)
+    ]
     numbers += [
         np.log2(T / _USUAL_LENGTH) / _OCTAVES,
         _LOUD * found.net_change / FLAT_SHARE,
