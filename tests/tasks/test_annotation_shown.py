@@ -33,7 +33,7 @@ def test_what_is_told_of_the_whole_series_stands_at_every_position() -> None:
         told = statics[3:].ravel()
         found = measure(row.values)
         T = len(row.values)
-        sides = [REGIONS.index(region_of(k, T)) - 1 for k in (found.highest, found.lowest)]
+        sides = [6 * (REGIONS.index(region_of(k, T)) - 1) for k in (found.highest, found.lowest)]
         wanted = [*sides, np.log2(T / 128) / 1.5]
         wanted += [12.5 * found.net_change, 12.5 * found.ends_change]
         for name, estimate in found.noise.items():

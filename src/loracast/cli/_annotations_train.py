@@ -44,9 +44,7 @@ def train(
     ] = "5e13",
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps", help="Optimiser steps at most.  [default: 20000; --data: 8 passes]"
-        ),
+        typer.Option("--steps", help="Optimiser steps at most.  [default: 2780; --data: 8 passes]"),
     ] = None,
     data: Annotated[
         Path | None,

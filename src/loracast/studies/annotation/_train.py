@@ -36,6 +36,7 @@ PACKAGES = ("torch", "transformers", "peft", "llguidance", "numpy")
 EVALUATION_SEEDS = (0, 1, 2)
 TESTED = 1000
 DEFAULT_BUDGET = "5e13"
+DEFAULT_STEPS = 2780  # of the generated stream: 22,240 series (docs/log.md)
 
 
 class TrainWatcher(StudyProgress, Protocol):
@@ -76,7 +77,7 @@ def train_annotator(
         fields: of an annotation.
         method: "lora", or "full" to train every weight.
         budget: FLOPs for training and calibration; the evaluation is counted beside.
-        max_steps: optimiser steps at most; None is 20,000, or 8 passes over `data`.
+        max_steps: optimiser steps at most; None is 2,780, or 8 passes over `data`.
         data: labelled rows to train on, in any format that `read_labelled` knows; None is the
             generated stream.
         adapter: folder of an annotator that learns on; it keeps its own model, method, numbers
@@ -110,6 +111,8 @@ def train_annotator(
         robust_rules(np.arange(16.0))  # says now, not after the training, if a library is missing
     started = time.monotonic()
     rows = None if data is None else read_labelled(data)
+    if max_steps is None and rows is None:
+        max_steps = DEFAULT_STEPS
     if adapter is None:
         annotator = Annotator.from_pretrained(model, numbers=numbers, fields=fields, seed=seed)
     else:

@@ -21,8 +21,8 @@ __all__ = ["POSITIONS", "continuous_form", "measured_form"]
 
 POSITIONS = 128  # that a measured series takes at most
 # A told number is 2.5 where it stands at the bound of a label, and 0 in the middle between bounds,
-# so that small differences near a bound are plain.
-_LOUD, _LOUDEST = 2.5, 10.0
+# so that small differences near a bound are plain. A region is certain, hence louder.
+_LOUD, _LOUD_REGION, _LOUDEST = 2.5, 6.0, 10.0
 _USUAL_LENGTH, _OCTAVES = 128, 1.5
 _FLOOR = 1e-5  # of a noise estimate, before its logarithm
 _SMOOTHEST, _MIDDLE = 3e-4, 1e-2  # of the range: roughness is told as log10 around these
@@ -73,7 +73,8 @@ def _told(found: Measurements) -> np.ndarray:
     """(4, 4): the measurements as the statics of channels whose values are 0."""
     T = found.length
     numbers: list[float] = [
-        EXTREMUM_REGIONS.index(region_of(k, T)) - 1 for k in (found.highest, found.lowest)
+        _LOUD_REGION * (EXTREMUM_REGIONS.index(region_of(k, T)) - 1)
+        for k in (found.highest, found.lowest)
     ]
     numbers += [
         np.log2(T / _USUAL_LENGTH) / _OCTAVES,

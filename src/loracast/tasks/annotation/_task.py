@@ -107,8 +107,7 @@ class AnnotationTask:
     ) -> Example:
         """A training sequence; the loss runs over the answer and the end of text alone.
 
-        Where the series is measured, it runs over what the grammar leaves open: labels and numbers
-        other than the extrema, which are arithmetic, and the end.
+        Without places, it runs over labels, numbers and the end, not over keys and brackets.
 
         Args:
             values: (T,), NaN where missing.
@@ -125,9 +124,7 @@ class AnnotationTask:
         labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[len(question.ids) :] = ids[len(question.ids) :]
         if not self.places or told is not None:
-            wanted = set(self.fields if told is None else told)
-            if self.numbers == "measured":
-                wanted -= {"max", "min"}
+            wanted = self.fields if told is None else told
             spans = value_spans(text)
             open_ = self._covered(text, [spans[name] for name in wanted])
             labels[len(question.ids) : -1][~open_] = IGNORED
