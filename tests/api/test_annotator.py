@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,9 @@ def test_saved_and_loaded_it_says_the_same(annotator, tmp_path: Path) -> None:
     settings = json.loads((copy / "annotator.json").read_text())
     assert settings["fields"] == list(LABEL_FIELDS)
     assert settings["temperatures"] == made.fit_report.temperatures
+    (copy / "annotator.json").write_text(json.dumps(settings | {"format_version": 1}))
+    with pytest.raises(AdapterError, match="has format 1; this version reads 2: train"):
+        Annotator.load(copy)
     (copy / "annotator.json").write_text("{")
     with pytest.raises(AdapterError, match="not a valid annotator"):
         Annotator.load(copy)
@@ -245,6 +249,26 @@ def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
     assert text == "flatend"
     with pytest.raises(AnnotationError, match="tell none"):
         labelled_example(task, values, SeriesFacts(length=12))
+
+
+def test_labels_near_a_bound_are_learned_as_shares(annotator) -> None:
+    task = annotator[0].engine.task
+    tokenizer = annotator[0].engine.backbone.tokenizer
+    for row in _rows(12):
+        example = task.example(row.values, row.facts)
+        assert [set(s.shares) for s in example.soft] == [
+            set(row.facts.soft_labels[name].values()) for name in ("trend", "noise")
+        ]
+        for name, soft in zip(("trend", "noise"), example.soft, strict=True):
+            shares = row.facts.soft_labels[name]
+            assert example.labels[soft.position] in soft.ids
+            for token, share in zip(soft.ids, soft.shares, strict=True):
+                (label,) = [k for k in shares if k.startswith(tokenizer.decode([token]))]
+                assert share == shares[label]
+        # A correction by hand is what counts, and what is not told is not learned.
+        other = next(k for k in shares if k != row.facts.noise)
+        assert len(task.example(row.values, replace(row.facts, noise=other)).soft) == 1
+        assert len(task.example(row.values, row.facts, {"trend", "max"}).soft) == 1
 
 
 def test_temperatures_make_the_truth_most_likely() -> None:

@@ -19,7 +19,13 @@ from loracast.series import (
     trend_label,
 )
 from loracast.series._described_parts import ar1, draw_level, draw_noise
-from loracast.series._label_bounds import noise_is_clear, position_is_clear, trend_is_clear
+from loracast.series._label_bounds import (
+    noise_is_clear,
+    noise_soft_label,
+    position_is_clear,
+    trend_is_clear,
+    trend_soft_label,
+)
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +281,29 @@ def test_some_points_are_missing_but_never_many(many: list[DescribedSeries]) -> 
     assert shares.max() <= 0.1
     for series in many:
         assert all(not np.isnan(series.values[k]) for k in series.facts.outliers)
+
+
+def test_a_soft_label_is_even_at_a_bound_and_follows_the_logistic_law() -> None:
+    assert noise_soft_label(0.02)["low"] == pytest.approx(0.5)
+    assert noise_soft_label(0.12, (0.02, 0.12))["high"] == pytest.approx(0.5)
+    assert trend_soft_label(-0.2)["decreasing"] == pytest.approx(0.5)
+    # ten per cent over the bound: log odds of log(1.1) / 0.1; 0.01 over it: of 0.5
+    low = noise_soft_label(0.022)
+    assert np.log(low["medium"] / low["low"]) == pytest.approx(np.log(1.1) / 0.1, rel=1e-3)
+    up = trend_soft_label(0.21)
+    assert np.log(up["increasing"] / up["flat"]) == pytest.approx(0.5, rel=1e-3)
+    assert noise_soft_label(0.0) == {"low": 1.0, "medium": 0.0, "high": 0.0}
+
+
+def test_the_label_is_the_largest_share(many: list[DescribedSeries]) -> None:
+    for series in many:
+        facts = series.facts
+        for name, label in (("trend", facts.trend), ("noise", facts.noise)):
+            shares = facts.soft_labels[name]
+            assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) >= 0
+            assert max(shares, key=lambda known: shares[known]) == label
+            if name in facts.clear:
+                assert shares[label] > 0.6
 
 
 def test_bounds_and_their_margins() -> None:

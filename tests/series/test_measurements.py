@@ -39,15 +39,21 @@ def slow(values: list[float]) -> dict[str, float]:
         out[f"lag_{lag}"] = _slow_mad([s[i] - s[i - lag] for i in range(lag, T)]) / math.sqrt(2)
     second = [s[i] - 2 * s[i - 1] + s[i - 2] for i in range(2, T)]
     first = [s[i] - s[i - 1] for i in range(1, T)]
-    out["seasonal"] = min(
-        _slow_mad([first[i] - first[i - k] for i in range(k, T - 1)]) / 2
+    spread = {
+        k: _slow_mad([first[i] - first[i - k] for i in range(k, T - 1)])
         for k in range(2, min(T // 3, 64) + 1)
-    )
-    third = [s[i] - 3 * s[i - 1] + 3 * s[i - 2] - s[i - 3] for i in range(3, T)]
+    }
+    season = min(spread, key=lambda k: spread[k])
+    rest = [s[i] - s[i - season] for i in range(season, T)]
+    for lag in (1, 2, 4):
+        steps = [rest[i] - rest[i - lag] for i in range(lag, len(rest))]
+        out[f"seasonal_{lag}"] = _slow_mad(steps) / 2
+    one, two = out["seasonal_1"], out["seasonal_2"]
+    phi = min(max((two / one) ** 2 - 1, 0.0), 0.75) if one else 0.0
+    out["seasonal_ar"] = one / math.sqrt(1 - phi)
     there = [v for v in second if not math.isnan(v)]
     out["second_mad"] = _slow_mad(second) / math.sqrt(6)
     out["second_rms"] = math.sqrt(sum(v * v for v in there) / len(there) / 6) if there else 0.0
-    out["third_mad"] = _slow_mad(third) / math.sqrt(20)
     time = [2 * i / (T - 1) - 1 for i in range(T)]
     pairs = [(t, v) for t, v in zip(time, s, strict=True) if not math.isnan(v)]
     cubic = np.polynomial.Polynomial.fit(*zip(*pairs, strict=True), 3, domain=[-1, 1])
@@ -94,8 +100,23 @@ def test_a_season_and_a_slope_are_no_noise_to_the_seasonal_estimate() -> None:
     season = np.array([0.0, 1.0, 0.4, 0.9, 0.1, 0.5, 0.2])
     values = np.tile(season, 40) + np.arange(280) / 100 + 0.01 * rng.standard_normal(280)
     noise, true = measure(values).noise, 0.01 / np.ptp(values)
-    assert noise["seasonal"] == pytest.approx(true, rel=0.2)
+    for name in ("seasonal_1", "seasonal_2", "seasonal_4", "seasonal_ar"):
+        assert noise[name] == pytest.approx(true, rel=0.2), name
     assert noise["lag_1"] > 10 * true
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.3, 0.6])
+def test_correlated_noise_is_measured_whole_by_the_estimate_for_it(coefficient: float) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.standard_normal(6000)
+    for i in range(1, len(noise)):
+        noise[i] += coefficient * noise[i - 1]
+    noise *= 0.1 / noise.std()
+    values = np.tile([0.0, 1.0, 0.4, 0.9, 0.1, 0.5], 1000) + np.arange(6000) / 6000 + noise
+    found, true = measure(values).noise, 0.1 / np.ptp(values)
+    assert found["seasonal_ar"] == pytest.approx(true, rel=0.1)
+    # Neighbours are alike, so their differences miss a part of the noise.
+    assert found["seasonal_1"] == pytest.approx(true * math.sqrt(1 - coefficient), rel=0.1)
 
 
 def test_places_and_net_changes() -> None:

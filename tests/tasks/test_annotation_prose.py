@@ -96,7 +96,8 @@ def test_every_language_says_what_every_field_says(any_facts, language: str, dat
         assert (name in told) == (points is not None)
         numbers = re.findall(r"\d+", told.get(name, ""))
         assert numbers == [str(p.position) for p in points or ()]
-    assert ("abstained" in told) == bool(annotation.abstained)
+    below = {name for name, c in confidence.items() if c < 0.5}
+    assert ("uncertain" in told) == bool(below) and "unasked" not in told
     assert ("correlation" in told) == (annotation.correlation is not None)
     segments = annotation.trend.segments if annotation.trend else ()
     if len(segments) > 1:
@@ -113,12 +114,17 @@ def test_languages_differ_and_another_is_refused() -> None:
 
 
 def test_abstained_fields_are_named_and_not_claimed() -> None:
-    annotation = Annotation.from_facts(SeriesFacts(8, trend="flat"), fields=("trend",))
+    annotation = Annotation.from_facts(
+        SeriesFacts(8, trend="flat", noise="low"),
+        confidence={"trend": 0.9, "noise": 0.4},
+        threshold=0.5,
+        fields=("trend", "noise"),
+    )
     text = prose(annotation)
-    assert "season " not in text and "outlier at" not in text
-    assert text.endswith(
-        "Not certain enough to be stated: noise, maximum, minimum, seasonality, change points, "
-        "trend segments, outliers."
+    assert "season " not in text and "outlier at" not in text and "noise level" not in text
+    assert text == (
+        "The overall trend is flat. Not certain enough to be stated: noise. "
+        "Not described: maximum, minimum, seasonality, change points, trend segments, outliers."
     )
 
 

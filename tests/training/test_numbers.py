@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from loracast.backbone import (
 from loracast.codec import make_codec
 from loracast.errors import ModelError
 from loracast.flops import Ledger
-from loracast.tasks import IGNORED, Example, ForecastTask, Numbers
+from loracast.tasks import IGNORED, Example, ForecastTask, Numbers, SoftLabel
 from loracast.training import Meter, collate
 from loracast.training._attention import short_attention
 from loracast.training._loss import batch_loss
@@ -70,6 +71,36 @@ def test_a_padded_batch_has_the_loss_of_its_rows(base: Backbone) -> None:
     # numbers: 8 of one channel less a gap; 5 labels; 13 of three channels less a gap; 10 labels
     assert [n for _, n in alone] == [7, 5, 38, 10]
     np.testing.assert_allclose(float(together), sum(float(x) for x, _ in alone), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_soft_label_is_the_mean_of_the_losses_of_its_tokens(base: Backbone, shown: bool) -> None:
+    rows = [_mixed_example(4), _mixed_example(5)] if shown else []
+    for seed, length in ((6, 9), (7, 13)):  # text alone, of several lengths
+        ids = np.random.default_rng(seed).integers(0, 200, length)
+        labels = np.where(np.arange(length) < 5, IGNORED, ids)
+        rows.append(Example(ids, labels))
+    soft = (SoftLabel(-3, (7, 11, 19), (0.5, 0.3, 0.2)), SoftLabel(-1, (3, 4), (0.25, 0.75)))
+    rows = [
+        replace(row, soft=tuple(replace(s, position=len(row) + s.position) for s in soft[:n]))
+        for row, n in zip(rows, (2, 1, 0, 2), strict=False)
+    ]
+
+    def loss(examples: list[Example]) -> float:
+        with torch.no_grad():
+            return float(batch_loss(base.model, collate(examples, CPU))[0])
+
+    wanted = 0.0
+    for row in rows:
+        hard = row.labels.copy()
+        hard[[s.position for s in row.soft]] = IGNORED
+        wanted += loss([Example(row.ids, hard, row.numbers)])
+        for s in row.soft:
+            for token, share in zip(s.ids, s.shares, strict=True):
+                alone = np.full_like(hard, IGNORED)
+                alone[s.position] = token
+                wanted += share * loss([Example(row.ids, alone, row.numbers)])
+    assert loss(rows) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_loss_of_numbers_is_the_likelihood_of_the_next_value(base: Backbone) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loracast.adapters import (
     AdapterConfig,
@@ -24,6 +23,12 @@ from loracast.adapters import (
     save_adapter,
 )
 from loracast.api._annotation_confidence import calibrated, scaled
+from loracast.api._annotation_settings import (
+    ANNOTATOR_FILE,
+    LONGEST_SERIES,
+    AnnotatorSettings,
+    read_settings,
+)
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
 from loracast.decoding import (
     Choice,
@@ -34,7 +39,7 @@ from loracast.decoding import (
     guided_answers,
     plan_guided,
 )
-from loracast.errors import AdapterError, AnnotationError, ModelError
+from loracast.errors import AnnotationError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
 from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
 from loracast.tasks.annotation import (
@@ -50,12 +55,8 @@ from loracast.tasks.annotation._answer import check_fields, value_spans
 from loracast.tasks.annotation._task import AnnotationTask, Question
 from loracast.training import Meter
 
-__all__ = ["ANNOTATOR_FILE", "MAX_POINTS", "AnnotationEngine", "AnnotatorSettings", "Answer"]
+__all__ = ["AnnotationEngine", "Answer"]
 
-ANNOTATOR_FILE = "annotator.json"
-# The longest series by form: what the embedded base has described in its pretraining; what the
-# generator of described series goes up to.
-MAX_POINTS = {"continuous": 256, "digits": 256, "measured": 1024}
 # Bytes of the longest legal answers, with places: label fields alone, all fields of one series.
 LABEL_BYTES, ANSWER_BYTES = 96, 256
 
@@ -70,28 +71,6 @@ _CODECS: dict[str, dict[str, Any]] = {
     "digits": {"name": "annotation"},
     "measured": {"name": "continuous", "transform": "linear"},
 }
-
-
-class AnnotatorSettings(BaseModel):
-    """What an annotator needs beside its adapter; `annotator.json` in its folder.
-
-    Args:
-        format_version: of this file.
-        numbers: how the series enters, one of `tasks.annotation.NUMBER_FORMS`.
-        fields: of an answer.
-        max_points: the longest series it was made for.
-        temperatures: by label field, what its log probabilities are divided by.
-        scales: by other field, (a, b) of its Platt scaling.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: int = Field(default=1, ge=1, le=1)
-    numbers: str = "continuous"
-    fields: tuple[str, ...] = LABEL_FIELDS
-    max_points: int = Field(default=256, ge=2)
-    temperatures: dict[str, float] = {}
-    scales: dict[str, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -271,7 +250,7 @@ class AnnotationEngine:
     def untuned_settings(self, numbers: str | None = None) -> AnnotatorSettings:
         """The same task for the bare base."""
         numbers = numbers or self.settings.numbers
-        points = min(self.settings.max_points, MAX_POINTS[numbers])
+        points = min(self.settings.max_points, LONGEST_SERIES[numbers])
         update = {"temperatures": {}, "scales": {}, "numbers": numbers, "max_points": points}
         return self.settings.model_copy(update=update)
 
@@ -397,22 +376,3 @@ class AnnotationEngine:
             path = Path(scratch) / ANNOTATOR_FILE
             path.write_text(self.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
             save_adapter(self.backbone.model, folder, self.manifest, {ANNOTATOR_FILE: path})
-
-
-def read_settings(folder: Path) -> AnnotatorSettings:
-    """The settings beside an annotator's adapter.
-
-    Raises:
-        AdapterError: missing or broken.
-    """
-    path = Path(folder) / ANNOTATOR_FILE
-    if not path.is_file():
-        raise AdapterError(
-            f"{folder} holds no {ANNOTATOR_FILE}; expected a folder written by "
-            "loracast annotations train (or Annotator.save)"
-        )
-    try:
-        return AnnotatorSettings.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise AdapterError(f"{path} is not a valid annotator: {reason}") from error

@@ -214,6 +214,7 @@ def _dials(
         "seed": seed,
         "batch_size": ROWS_BATCH_SIZE if few else BATCH_SIZE,
         "learning_rate": (ROWS_LEARNING_RATE if few else LEARNING_RATE)[method],
+        "final_share": 0.0,
     }
     config = validated(TrainConfig, given | dict(training))
     if rows is None:

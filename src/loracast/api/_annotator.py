@@ -18,15 +18,11 @@ from typing import Any
 import numpy as np
 
 from loracast.adapters import AdapterConfig
-from loracast.api._annotation_engine import (
-    MAX_POINTS,
-    AnnotationEngine,
-    AnnotatorSettings,
-    Answer,
-)
+from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator, most_steps
 from loracast.api._annotation_inputs import described_series, series_of
 from loracast.api._annotation_rows import LabelledSeries
+from loracast.api._annotation_settings import LONGEST_SERIES, AnnotatorSettings
 from loracast.api._fitting import validated
 from loracast.api._inputs import adapter_folder, copy_adapter
 from loracast.api._sampling import UNLIMITED_FLOPS
@@ -113,7 +109,7 @@ class Annotator:
             {
                 "numbers": numbers,
                 "fields": tuple(fields),
-                "max_points": MAX_POINTS.get(numbers, 2) if max_points is None else max_points,
+                "max_points": LONGEST_SERIES.get(numbers, 2) if max_points is None else max_points,
             },
         )
         return cls(AnnotationEngine.open(model, settings), seed=seed)

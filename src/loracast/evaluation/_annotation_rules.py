@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation._annotation_season import MAD_TO_SIGMA, find_season
+from loracast.evaluation._annotation_season import find_season
 from loracast.series import Extremum, SeriesFacts, noise_label, region_of, trend_label
+from loracast.series._measurements import MAD_TO_SIGMA
 
 __all__ = ["published_rules", "robust_rules"]
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MAD_TO_SIGMA", "find_season"]
+from loracast.series._measurements import MAD_TO_SIGMA
 
-MAD_TO_SIGMA = 1.4826  # median absolute deviation to standard deviation, normal distribution
+__all__ = ["find_season"]
+
 LEAST_CYCLES = 3
 LEAST_STRENGTH = 0.3  # assumption
 LEAST_PERIOD = 4

@@ -12,9 +12,11 @@ from loracast.series._label_bounds import (
     NOISE_SHARES,
     noise_is_clear,
     noise_label,
+    noise_soft_label,
     position_is_clear,
     trend_is_clear,
     trend_label,
+    trend_soft_label,
 )
 
 __all__ = ["Block", "facts_of_block"]
@@ -98,6 +100,10 @@ def facts_of_block(block: Block) -> list[SeriesFacts]:
                 change_points=_changes(block.level[row], block.knots[row], float(spread[row])),
                 outliers=tuple(k for k in block.outliers[row] if values[k] == values[k]),
                 clear=frozenset(clear),
+                soft_labels={
+                    "trend": trend_soft_label(share),
+                    "noise": noise_soft_label(read, block.noise_bounds),
+                },
             )
         )
     return out

@@ -7,7 +7,8 @@ series, from 0, whatever the caller's own index is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = [
     "EXTREMUM_REGIONS",
@@ -74,6 +75,8 @@ class SeriesFacts:
         correlation: of two channels, -1..1, None for one channel.
         clear: names of the label fields ("trend", "noise", "max", "min") whose latent lies at
             least 10 % of the class width away from every class boundary.
+        soft_labels: field -> label -> share, of the fields whose latent is known: nearly 1 for
+            the label itself, and shared with the next one near their bound.
     """
 
     length: int
@@ -89,3 +92,4 @@ class SeriesFacts:
     outliers: tuple[int, ...] = ()
     correlation: float | None = None
     clear: frozenset[str] = frozenset()
+    soft_labels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -7,6 +7,8 @@ class away from every bound of that class.
 
 from __future__ import annotations
 
+import math
+
 __all__ = [
     "CLEAR_SHARE",
     "FLAT_SHARE",
@@ -14,9 +16,11 @@ __all__ = [
     "PUBLISHED_NOISE_SHARES",
     "noise_is_clear",
     "noise_label",
+    "noise_soft_label",
     "position_is_clear",
     "trend_is_clear",
     "trend_label",
+    "trend_soft_label",
 ]
 
 # Assumption: a net change under a fifth of the range is no trend worth a word.
@@ -27,6 +31,9 @@ FLAT_SHARE = 0.2
 NOISE_SHARES = (0.02, 0.06)
 PUBLISHED_NOISE_SHARES = (0.02, 0.12)  # of the residual to a cubic: 2 and 12 of 99 bins
 CLEAR_SHARE = 0.1
+# How far beside a bound a label is still shared with the next: of the range, and of a logarithm.
+# About what the best estimate from a hundred points is off by.
+SOFT_TREND, SOFT_NOISE = 0.02, 0.1
 
 
 def trend_label(net_share: float) -> str:
@@ -65,6 +72,24 @@ def noise_is_clear(sigma: float, bounds: tuple[float, float] = NOISE_SHARES) -> 
         or low + wide <= sigma <= high - wide
         or (sigma >= high + wide)
     )
+
+
+def trend_soft_label(net_share: float) -> dict[str, float]:
+    """Label -> share: logistic in the distance of a net change from +-FLAT_SHARE."""
+    up = _logistic((net_share - FLAT_SHARE) / SOFT_TREND)
+    down = _logistic((-net_share - FLAT_SHARE) / SOFT_TREND)
+    return {"increasing": up, "decreasing": down, "flat": 1.0 - up - down}
+
+
+def noise_soft_label(sigma: float, bounds: tuple[float, float] = NOISE_SHARES) -> dict[str, float]:
+    """Label -> share: logistic in the logarithm of a standard deviation over the bounds."""
+    low, high = (math.log(max(sigma, 1e-9) / bound) / SOFT_NOISE for bound in bounds)
+    below, above = _logistic(-low), _logistic(high)
+    return {"low": below, "medium": 1.0 - below - above, "high": above}
+
+
+def _logistic(x: float) -> float:
+    return 0.5 * (1.0 + math.tanh(x / 2))
 
 
 def position_is_clear(index: int, length: int) -> bool:

@@ -18,11 +18,12 @@ __all__ = ["NOISE_ESTIMATES", "Measurements", "measure"]
 
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 LONGEST_LAG = 64  # that a season is looked for at
+MOST_CORRELATED = 0.75  # coefficient of AR(1) noise
 ENDS = 20  # points at either end whose means the published trend rule compares
 
 NOISE_ESTIMATES = (
-    "lag_1", "lag_2", "lag_4", "second_mad", "second_rms", "third_mad",
-    "seasonal", "band_4", "band_6", "band_8", "cubic",
+    "lag_1", "lag_2", "lag_4", "second_mad", "second_rms", "seasonal_1", "seasonal_2",
+    "seasonal_4", "seasonal_ar", "band_4", "band_6", "band_8", "cubic",
 )  # fmt: skip
 _BANDS = {"band_4": (0.4, 0.6), "band_6": (0.6, 0.8), "band_8": (0.8, 1.0)}
 
@@ -40,9 +41,12 @@ class Measurements:
 
             - lag_k: 1.4826 MAD / sqrt(2) of the differences at lag k;
             - second_mad, second_rms: of second differences, over sqrt(6);
-            - third_mad: of third differences, over sqrt(20);
-            - seasonal: of differences at lag 1 of differences at lag k, over 2, the least over k
-              from 2 to 64 (at most T / 3): a season of period k and a slope are gone;
+            - seasonal_j: 1.4826 MAD / 2 of differences at lag j of differences at lag k, where k
+              from 2 to 64 (at most T / 3; 1 under 6 points) makes seasonal_1 least: a season of
+              period k and a slope are gone;
+            - seasonal_ar: seasonal_1 / sqrt(1 - phi), for AR(1) noise, whose differences at lag j
+              have the variance 2 sigma^2 (1 - phi^j): phi = (seasonal_2 / seasonal_1)^2 - 1, kept
+              within 0 and 0.75;
             - band_k: sqrt(median / log 2) of the periodogram, residual to a cubic, from k / 10 of
               the Nyquist frequency on (white noise has an exponential periodogram);
             - cubic: root mean square residual to a cubic, the published reading.
@@ -81,15 +85,14 @@ def measure(values: np.ndarray) -> Measurements:
     T, known = len(x), share[seen]
     filled = np.interp(np.arange(T), np.flatnonzero(seen), known)
     fifth, ends = max(len(known) // 5, 1), min(ENDS, len(known) // 2)
-    first, second, third = (np.diff(share, k) for k in (1, 2, 3))
+    first, second = np.diff(share), np.diff(share, 2)
     noise = {
         "lag_1": _mad(first) / np.sqrt(2),
         "lag_2": _mad(share[2:] - share[:-2]) / np.sqrt(2),
         "lag_4": _mad(share[4:] - share[:-4]) / np.sqrt(2),
         "second_mad": _mad(second) / np.sqrt(6),
         "second_rms": _rms(second) / np.sqrt(6),
-        "third_mad": _mad(third) / np.sqrt(20),
-        "seasonal": _seasonal(first),
+        **_seasonal_noise(share),
         **_band_noise(filled),
         "cubic": _rms(_residual(np.linspace(-1.0, 1.0, T)[seen], known)),
     }
@@ -124,11 +127,21 @@ def _rms(x: np.ndarray) -> float:
     return _observed(lambda v: float(np.sqrt(np.mean(v**2))), x)
 
 
-def _seasonal(steps: np.ndarray) -> float:
-    """Of differences (T - 1,): the least spread that differences at one lag have, as noise."""
-    lags = range(2, min((len(steps) + 1) // 3, LONGEST_LAG) + 1)
-    spreads = [_mad(steps[k:] - steps[:-k]) for k in lags]
-    return min(spreads, default=_mad(steps)) / 2
+def _seasonal_noise(share: np.ndarray) -> dict[str, float]:
+    steps = np.diff(share)
+    lags = range(2, min(len(share) // 3, LONGEST_LAG) + 1)
+    spreads = np.array([_mad(steps[k:] - steps[:-k]) for k in lags])
+    # The first of equals, whatever rounding says.
+    season = lags[int(np.argmax(spreads <= spreads.min() + 1e-9))] if len(lags) else 1
+    rest = share[season:] - share[:-season]
+    one, two, four = (_mad(rest[j:] - rest[:-j]) / 2 for j in (1, 2, 4))
+    phi = np.clip((two / one) ** 2 - 1, 0, MOST_CORRELATED) if one > 0 else 0.0
+    return {
+        "seasonal_1": one,
+        "seasonal_2": two,
+        "seasonal_4": four,
+        "seasonal_ar": one / float(np.sqrt(1 - phi)),
+    }
 
 
 def _residual(time: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 The annotation task has a package of its own, `tasks.annotation`; its main names are here too.
 """
 
-from loracast.tasks._example import IGNORED, Example, Numbers
+from loracast.tasks._example import IGNORED, Example, Numbers, SoftLabel
 from loracast.tasks._forecast import ForecastTask, Prompt
 from loracast.tasks._windows import ForecastWindows
 from loracast.tasks.annotation import (
@@ -24,6 +24,7 @@ __all__ = [
     "ForecastWindows",
     "Numbers",
     "Prompt",
+    "SoftLabel",
     "annotation_prompt",
     "answer_grammar",
     "answer_text",

@@ -15,9 +15,25 @@ import torch
 from loracast.backbone import NumberBatch, number_batch
 from loracast.tasks import IGNORED, Example
 
-__all__ = ["Batch", "collate", "padded_length"]
+__all__ = ["Batch", "SoftTargets", "collate", "padded_length"]
 
 _LENGTHS = 16
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """The P labelled tokens of a batch whose target is a distribution over K tokens.
+
+    Args:
+        rows, columns: (P,) int64, where in `labels`.
+        ids: (P, K) int64 tokens.
+        shares: (P, K) float32; a row sums to 1.
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    ids: torch.Tensor
+    shares: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class Batch:
         attention_mask: (B, L) int64, or None when nothing is padded (the fast, causal-only path).
         position_ids: (B, L) int64 counting from each row's first real token, or None likewise.
         numbers: beside the ids where a sequence shows numbers, or None.
+        soft: what to learn instead at some of the labels, or None.
     """
 
     input_ids: torch.Tensor
@@ -37,6 +54,7 @@ class Batch:
     attention_mask: torch.Tensor | None
     position_ids: torch.Tensor | None
     numbers: NumberBatch | None = None
+    soft: SoftTargets | None = None
 
 
 def padded_length(examples: Sequence[Example]) -> int:
@@ -90,4 +108,25 @@ def collate(examples: Sequence[Example], device: torch.device) -> Batch:
             length,
             device,
         ),
+        soft=_soft_targets(examples, length, device),
     )
+
+
+def _soft_targets(
+    examples: Sequence[Example], length: int, device: torch.device
+) -> SoftTargets | None:
+    found = [
+        (row, length - len(example) + label.position, label)
+        for row, example in enumerate(examples)
+        for label in example.soft
+    ]
+    if not found:
+        return None
+    most = max(len(label.ids) for _, _, label in found)
+    ids = np.zeros((len(found), most), dtype=np.int64)
+    shares = np.zeros((len(found), most), dtype=np.float32)
+    for k, (_, _, label) in enumerate(found):
+        ids[k, : len(label.ids)] = label.ids
+        shares[k, : len(label.ids)] = label.shares
+    rows, columns = np.array([(row, column) for row, column, _ in found]).T.copy()
+    return SoftTargets(*(torch.from_numpy(a).to(device) for a in (rows, columns, ids, shares)))

@@ -17,7 +17,8 @@ class TrainConfig(BaseModel):
         steps: optimiser steps wanted; the budget may end the run sooner.
         batch_size: B, sequences a step.
         learning_rate: the peak.
-        schedule: 'constant', or 'cosine' down to a tenth of the peak (Hoffmann et al. 2022).
+        schedule: 'constant', or 'cosine' down to `final_share` of the peak.
+        final_share: a tenth (Hoffmann et al. 2022); 0 where small batches are noisy to the end.
         warmup_steps: of linear rise from zero.
         weight_decay: AdamW's, decoupled (Loshchilov & Hutter 2019).
         betas: AdamW's.
@@ -41,6 +42,7 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
+    final_share: float = Field(default=0.1, ge=0, le=1)
     warmup_steps: int = Field(default=20, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)

@@ -102,7 +102,8 @@ def _learning_rate(config: TrainConfig, step: int) -> float:
     if config.schedule == "constant":
         return 1.0
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.final_share + (1 - config.final_share) * cosine
 
 
 def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:

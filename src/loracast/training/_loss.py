@@ -15,7 +15,7 @@ from loracast.backbone import History, NumberBatch, text_body, values_of
 from loracast.errors import ModelError
 from loracast.tasks import IGNORED
 from loracast.training._attention import short_attention
-from loracast.training._batches import Batch
+from loracast.training._batches import Batch, SoftTargets
 
 __all__ = ["batch_loss", "scored_positions"]
 
@@ -60,7 +60,20 @@ def _token_loss(model: Any, batch: Batch) -> tuple[torch.Tensor, int]:
         ignore_index=IGNORED,
         reduction="sum",
     )
+    if batch.soft is not None:
+        rows, columns = batch.soft.rows, batch.soft.columns
+        loss = loss + _softened(logits[rows, columns - 1], batch.labels[rows, columns], batch.soft)
     return loss, int((labels != IGNORED).sum())
+
+
+def _softened(logits: torch.Tensor, labels: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
+    """What soft targets add to the cross-entropy with labels (P,), at logits (P, V).
+
+    The logarithm of the sum cancels: log p(label) less the mean of log p under the shares.
+    """
+    logits = logits.float()
+    hard = logits.gather(1, labels[:, None]).sum()
+    return hard - (logits.gather(1, soft.ids) * soft.shares).sum()
 
 
 def _mixed_loss(
@@ -102,5 +115,9 @@ def _mixed_loss(
         total = total + F.cross_entropy(
             logits.float(), labels, ignore_index=IGNORED, reduction="sum"
         )
+        if batch.soft is not None:
+            place = asked.flatten().cumsum(0).view_as(asked) - 1  # in `chosen`, by position
+            at = place[batch.soft.rows, batch.soft.columns - 1]
+            total = total + _softened(logits[at], labels[at], batch.soft)
         count += n_asked
     return total, count

@@ -1,7 +1,8 @@
 """Prose rendered from the fields of an annotation, so that it cannot contradict them.
 
-One sentence a field; a field that is null is passed over, or named in the last sentence where the
-annotation abstains from it. No model writes any of this.
+One sentence a field; a field that is null is passed over, or named in the last sentences where the
+annotation abstains from it: not certain enough, or not described at all. No model writes any of
+this.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class _Language:
     changes: Sequence[str]  # none, one, several
     outliers: Sequence[str]
     correlation: str
-    abstained: str
+    uncertain: str
+    unasked: str
     comma: str
     last: str
     then: str  # between the last two stretches of the trend
@@ -88,7 +90,8 @@ _ENGLISH = _Language(
         "There are outliers at {places}.",
     ),
     correlation="The correlation of the two channels is {value}.",
-    abstained="Not certain enough to be stated: {names}.",
+    uncertain="Not certain enough to be stated: {names}.",
+    unasked="Not described: {names}.",
     comma=", ",
     last=" and ",
     then=", then ",
@@ -137,7 +140,8 @@ _FRENCH = _Language(
         "Il y a des valeurs aberrantes en {places}.",
     ),
     correlation="La corrélation des deux canaux est de {value}.",
-    abstained="Trop incertain pour être affirmé : {names}.",
+    uncertain="Trop incertain pour être affirmé : {names}.",
+    unasked="Non décrit : {names}.",
     comma=", ",
     last=" et ",
     then=", puis ",
@@ -179,7 +183,8 @@ _CHINESE = _Language(
     changes=("没有变点。", "有一个变点，位于 {places}。", "有多个变点，位于 {places}。"),
     outliers=("没有异常点。", "有一个异常点，位于 {places}。", "有多个异常点，位于 {places}。"),
     correlation="两个通道的相关系数为 {value}。",
-    abstained="把握不足、未予说明：{names}。",
+    uncertain="把握不足、未予说明：{names}。",
+    unasked="未作描述：{names}。",
     comma="、",
     last="和",
     then="，随后",
@@ -199,7 +204,7 @@ def prose(annotation: Annotation, language: str = "en") -> str:
 
 
 def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, str]:
-    """One sentence for each field that the annotation tells, by field name; "abstained" is last.
+    """One sentence for each field told, by field name; "uncertain" and "unasked" are last.
 
     Args:
         annotation: what to say.
@@ -229,9 +234,15 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
         told["correlation"] = words.correlation.format(
             value=_number(annotation.correlation, words, ".2f")
         )
-    if annotation.abstained:
-        names = words.comma.join(words.fields[name] for name in annotation.abstained)
-        told["abstained"] = words.abstained.format(names=names)
+    # What the source was not asked about comes without a confidence.
+    uncertain = [n for n in annotation.abstained if n in annotation.confidence]
+    unasked = [n for n in annotation.abstained if n not in annotation.confidence]
+    for key, names, template in (
+        ("uncertain", uncertain, words.uncertain),
+        ("unasked", unasked, words.unasked),
+    ):
+        if names:
+            told[key] = template.format(names=words.comma.join(words.fields[n] for n in names))
     return {name: text for name, text in told.items() if text is not None}
 
 

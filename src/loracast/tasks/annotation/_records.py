@@ -113,6 +113,7 @@ class _Facts(_Part):
     outliers: tuple[Position, ...] = ()
     correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
     clear: frozenset[FieldName] = frozenset()
+    soft_labels: dict[FieldName, dict[str, Share]] = Field(default_factory=dict)
 
     def facts(self) -> SeriesFacts:
         data = dict(self)

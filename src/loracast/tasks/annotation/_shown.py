@@ -3,10 +3,10 @@
     values (T,) --> z (n, C), statics (C, 4), n = T, or fewer where a long series is thinned out
 
 Form "continuous", two channels: the values, and a ramp that says where in the series a point is.
-Form "measured", seven: those two, the roughness around the point, and what arithmetic reads off
+Form "measured", eight: those two, the roughness around the point, and what arithmetic reads off
 the whole series, the same at every position. Told are the region of the highest and of the lowest
-point, the length, two net changes and eleven estimates of the noise. The model judges; it need not
-learn to count and to add first (docs/log.md has what that brings).
+point, the length, two net changes and thirteen estimates of the noise. The model judges; it need
+not learn to count and to add first (docs/log.md has what that brings).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ POSITIONS = 128  # that a measured series takes at most
 # A told number is 2.5 where it stands at the bound of a label, and 0 in the middle between bounds,
 # so that small differences near a bound are plain. A region is certain, hence louder.
 _LOUD, _LOUD_REGION, _LOUDEST = 2.5, 6.0, 10.0
+# Estimates told twice, each time squashed around one bound: `_NEAR` of its logarithm off, plainly.
+_SHARPLY, _NEAR = ("seasonal_ar", "cubic"), 0.5
 _USUAL_LENGTH, _OCTAVES = 128, 1.5
 _FLOOR = 1e-5  # of a noise estimate, before its logarithm
 _SMOOTHEST, _MIDDLE = 3e-4, 1e-2  # of the range: roughness is told as log10 around these
@@ -45,7 +47,7 @@ def continuous_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values, ramp, roughness and measurements: z (n, 7), statics (7, 4), n = min(T, POSITIONS).
+    """Values, ramp, roughness and measurements: z (n, 8), statics (8, 4), n = min(T, POSITIONS).
 
     A longer series is shown at the positions floor(j T / n) as they are, with the largest
     roughness between one of them and the next; the measurements are of all T points.
@@ -70,9 +72,9 @@ def measured_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _told(found: Measurements) -> np.ndarray:
-    """(4, 4): the measurements as the statics of channels whose values are 0."""
+    """(5, 4): the measurements as the statics of channels whose values are 0."""
     T = found.length
-    numbers: list[float] = [
+    numbers = [
         _LOUD_REGION * (EXTREMUM_REGIONS.index(region_of(k, T)) - 1)
         for k in (found.highest, found.lowest)
     ]
@@ -83,10 +85,12 @@ def _told(found: Measurements) -> np.ndarray:
     ]
     for name, estimate in found.noise.items():
         bounds = PUBLISHED_NOISE_SHARES if name == "cubic" else NOISE_SHARES
-        low, high = np.log(bounds)
-        between = (np.log(max(estimate, _FLOOR)) - (low + high) / 2) / ((high - low) / 2)
-        numbers.append(_LOUD * between)
-    return np.clip(numbers, -_LOUDEST, _LOUDEST).reshape(4, 4)
+        level, (low, high) = np.log(max(estimate, _FLOOR)), np.log(bounds)
+        if name in _SHARPLY:
+            numbers += [_LOUD * np.tanh((level - bound) / _NEAR) for bound in (low, high)]
+        else:
+            numbers.append(_LOUD * (2 * level - low - high) / (high - low))
+    return np.clip(numbers, -_LOUDEST, _LOUDEST).reshape(5, 4)
 
 
 def _with_a_value(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from loracast.errors import AnnotationError
 from loracast.series._facts import SeriesFacts
-from loracast.tasks._example import IGNORED, Example, Numbers
+from loracast.tasks._example import IGNORED, Example, Numbers, SoftLabel
 from loracast.tasks.annotation._answer import LABEL_FIELDS, answer_text, value_spans
 from loracast.tasks.annotation._prompt import annotation_prompt
 from loracast.tasks.annotation._shown import continuous_form, measured_form
@@ -118,17 +118,39 @@ class AnnotationTask:
             AnnotationError: facts that cannot be written as an answer.
         """
         question = self.question(values)
+        wanted = self.fields if told is None else told
         text = answer_text(facts, self.fields, places=self.places)
         answer = self._ids(text)
         ids = np.concatenate([question.ids, answer, [self.end_id]])
         labels = np.full(len(ids), IGNORED, dtype=np.int64)
         labels[len(question.ids) :] = ids[len(question.ids) :]
         if not self.places or told is not None:
-            wanted = self.fields if told is None else told
             spans = value_spans(text)
             open_ = self._covered(text, [spans[name] for name in wanted])
             labels[len(question.ids) : -1][~open_] = IGNORED
-        return Example(ids, labels, question.numbers)
+        soft = self._soft(text, answer, len(question.ids), facts, wanted)
+        return Example(ids, labels, question.numbers, soft)
+
+    def _soft(
+        self, text: str, answer: np.ndarray, start: int, facts: SeriesFacts, wanted: Collection[str]
+    ) -> tuple[SoftLabel, ...]:
+        """Of the answer (A,) at `start`: label tokens that are shared with other labels.
+
+        Told apart at the first token in which the labels differ; labels that do not all differ
+        there stay hard.
+        """
+        out = []
+        for name, shares in facts.soft_labels.items():
+            label = max(shares, key=lambda known: shares[known])
+            if name not in wanted or f'"{name}":"{label}"' not in text:
+                continue
+            before = text[: text.index(f'"{name}":"{label}"') + len(name) + 4]
+            written = {known: self._fixed(f'{before}{known}"') for known in shares}
+            columns = enumerate(zip(*(ids.tolist() for ids in written.values()), strict=False))
+            at, tokens = next((k, c) for k, c in columns if len(set(c)) > 1)
+            if len(set(tokens)) == len(tokens) and answer[at] == written[label][at]:
+                out.append(SoftLabel(start + at, tokens, tuple(shares.values())))
+        return tuple(out)
 
     def _covered(self, text: str, spans: Sequence[tuple[int, int]]) -> np.ndarray:
         """(A,) which tokens of a text have a part in any of these (start, stop) of characters."""
