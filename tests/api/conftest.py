@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,3 +65,21 @@ def fitted(base: str, many: pd.DataFrame, tmp_path_factory: pytest.TempPathFacto
     forecaster = Forecaster.from_pretrained(base, seed=3, n_samples=6)
     forecaster.fit(many, budget=2e10, max_steps=4, out=out, training={"batch_size": 2})
     return forecaster, Path(out)
+
+
+@pytest.fixture(scope="module")
+def annotator(base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """Fitted for two steps on the generated stream."""
+    from loracast.api import Annotator
+
+    out = tmp_path_factory.mktemp("annotator") / "fit"
+    made = Annotator.from_pretrained(base, seed=5)
+    made.fit(
+        budget=1e12,
+        max_steps=2,
+        lengths=(20, 40),
+        out=out,
+        calibration=24,
+        training={"batch_size": 4},
+    )
+    return made, out

@@ -32,27 +32,12 @@ from loracast.series import Extremum, SeriesFacts, describe_chunk, region_of
 from loracast.tasks import IGNORED
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
+    AnnotatedSeries,
     prose,
     prose_labels,
 )
 
 LENGTHS = (20, 40)
-
-
-@pytest.fixture(scope="module")
-def annotator(base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Annotator, Path]:
-    """Fitted for two steps on the generated stream."""
-    out = tmp_path_factory.mktemp("annotator") / "fit"
-    made = Annotator.from_pretrained(base, seed=5)
-    made.fit(
-        budget=1e12,
-        max_steps=2,
-        lengths=LENGTHS,
-        out=out,
-        calibration=24,
-        training={"batch_size": 4},
-    )
-    return made, out
 
 
 def _rows(n: int, seed: int = 3) -> list:
@@ -235,7 +220,7 @@ def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
     facts = SeriesFacts(
         length=12, trend="flat", extrema=(Extremum("max", -1, float("nan"), "end"),)
     )
-    example = labelled_example(task, values, facts)
+    example = labelled_example(task, AnnotatedSeries(values, facts), 256)
     asked = example.labels[example.labels != IGNORED]
     text = "".join(task.tokenizer.decode([int(i)]).strip('",[]:}') for i in asked[:-1])
     assert asked[-1] == task.end_id
@@ -247,8 +232,8 @@ def test_what_a_row_does_not_tell_carries_no_loss(annotator) -> None:
     whole = task.tokenizer.decode(example.ids[-len(task.tokenizer.encode(full)) - 1 : -1])
     assert whole.endswith(full)
     assert text == "flatend"
-    with pytest.raises(AnnotationError, match="tell none"):
-        labelled_example(task, values, SeriesFacts(length=12))
+    with pytest.raises(AnnotationError, match="tells none"):
+        labelled_example(task, AnnotatedSeries(values, SeriesFacts(length=12)), 256)
 
 
 def test_labels_near_a_bound_are_learned_as_shares(annotator) -> None:

@@ -70,3 +70,23 @@ def test_scores_count_rows_with_and_without() -> None:
     assert score_lists(truth, answers, sure, ["outliers"])["outliers"]["ece"] == pytest.approx(0)
     assert score_lists([NONE], [NONE], None, ["outliers"])["outliers"]["accuracy_some"] is None
     assert np.isclose(score_lists(truth, answers, sure, ["outliers"])["outliers"]["aurc"], 0.25)
+
+
+@pytest.mark.parametrize(("place", "right"), [(20, True), (21, True), (22, False)])
+def test_in_a_short_series_an_outlier_may_be_one_position_off(place: int, right: bool) -> None:
+    truth = SeriesFacts(50, outliers=(20,))
+    assert is_right("outliers", truth, SeriesFacts(50, outliers=(place,))) is right
+
+
+def test_some_counts_what_each_field_has_to_find() -> None:
+    whole, first, second = ((a, b, "flat", 0.0) for a, b in ((0, 49), (0, 24), (25, 49)))
+    one, two = (TrendSegment(*whole),), (TrendSegment(*first), TrendSegment(*second))
+    truth = [
+        SeriesFacts(50, segments=one),
+        SeriesFacts(50, segments=two, change_points=(25,)),
+        SeriesFacts(50, segments=two, change_points=(25,), period=5.0),
+        SeriesFacts(50, segments=two, change_points=(25,), period=5.0, outliers=(3,)),
+    ]
+    fields = ["outliers", "seasonality", "change_points", "segments"]
+    found = score_lists(truth, truth, None, fields)
+    assert [found[name]["some"] for name in fields] == [0.25, 0.5, 0.75, 0.75]

@@ -15,6 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from loracast.errors import ConfigError, DataError
 from loracast.evaluation import published_rules, robust_rules
+from loracast.evaluation._annotation_rules import _change_points, _net_change
+from loracast.evaluation._annotation_season import _period
 from loracast.series import SeriesFacts, describe_chunk, region_of
 
 RULES = (published_rules, robust_rules)
@@ -213,3 +215,29 @@ def test_a_missing_package_is_named_with_its_extra(
     with pytest.raises(ConfigError, match=rf"{missing}.*loracast\[annotate\]"):
         robust_rules(np.arange(20.0))
     assert published_rules(np.arange(20.0)).trend == "increasing"
+
+
+def test_published_sigma_is_a_share_of_the_range() -> None:
+    x = np.tile([0.0, 1.0], 64)
+    time = np.arange(128)
+    residual = x - np.polyval(np.polyfit(time, x, 3), time)
+    assert published_rules(x).sigma == pytest.approx(np.sqrt(np.mean(residual**2)), rel=0.02)
+
+
+def test_the_error_of_a_net_change_is_what_white_noise_has() -> None:
+    found = [_net_change(noise(200, seed), 1.0) for seed in range(2000)]
+    assert found[0][1] == pytest.approx(np.std([net for net, _ in found]), rel=0.06)
+
+
+def test_a_late_step_over_a_tenth_of_the_range_is_a_change_point() -> None:
+    """The gain of the split, 110 x 18 / 128 x 0.15^2 = 0.35, is over the penalty, 0.013."""
+    ruptures = pytest.importorskip("ruptures")
+    x = np.where(np.arange(128) < 110, 0.0, 0.15) + 0.005 * noise(128)
+    assert _change_points(x, 0.03, ruptures) == (110,)
+
+
+def test_a_season_of_three_cycles_is_found_under_much_noise() -> None:
+    """A third of the power is the season; without the overlap correction 42 of 100 are found."""
+    wave = np.sqrt(2) * np.sin(2 * np.pi * np.arange(120) / 40)
+    found = [_period(0.7 * wave + noise(120, seed)) for seed in range(100)]
+    assert sum(p is not None and abs(p - 40) < 4 for p in found) > 55

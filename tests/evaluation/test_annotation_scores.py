@@ -273,3 +273,26 @@ def test_bad_input_is_one_line(arguments: tuple, words: str) -> None:
     assert "\n" not in str(problem.value) and "expected" in str(problem.value)
     with pytest.raises(DataError, match="n_boot=0"):
         score_annotations([facts()], [facts()], seed=0, n_boot=0)
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(15, 0.0), (19, 0.0), (20, 1.0), (40, 1.0)])
+def test_95_percent_is_the_bound(n: int, coverage: float) -> None:
+    """One wrong of n that are equally sure: all are kept from 1 in 20 on."""
+    found = score_confidence(np.full(n, 0.7), np.arange(n) > 0)
+    assert found["coverage_at_95"] == coverage
+    assert found["threshold_at_95"] == (0.7 if coverage else None)
+
+
+def test_a_row_is_clear_where_every_field_is() -> None:
+    truth = [facts(clear=ANNOTATION_FIELDS), facts(clear=ANNOTATION_FIELDS), facts(clear=["trend"])]
+    answers = [facts(), facts(noise="high"), facts()]
+    whole = score_annotations(truth, answers, seed=0, n_boot=5)["all_fields"]
+    assert whole == {"n": 3, "accuracy": 2 / 3, "clear_n": 2, "clear_accuracy": 0.5}
+
+
+def test_confidence_in_a_label_that_was_not_given_counts_as_none() -> None:
+    answers = [replace(facts(), trend=None), None]
+    sure = [dict.fromkeys(ANNOTATION_FIELDS, 0.9)] * 2
+    scores = score_annotations([facts()] * 2, answers, sure, seed=0, n_boot=5)["fields"]
+    assert scores["trend"]["confidence"]["ece"] == 0.0
+    assert scores["noise"]["confidence"]["ece"] == pytest.approx(0.1 / 2)

@@ -160,3 +160,50 @@ def test_what_cannot_be_measured_is_one_line(values, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:
         measure(np.asarray(values))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("T", "period"), [(200, 50), (200, 64), (12, 4), (30, 10)])
+def test_a_season_of_up_to_64_steps_and_a_third_of_the_length_is_no_noise(
+    T: int, period: int
+) -> None:
+    season = np.random.default_rng(1).standard_normal(period)
+    noise = measure(np.resize(season, T)).noise
+    told = [estimate for name, estimate in noise.items() if name.startswith("seasonal")]
+    assert told and max(told) < 1e-12 < noise["lag_1"]
+
+
+def test_ends_of_a_short_series_are_its_halves_and_fifths_are_of_the_observed() -> None:
+    values = np.array([0.0, 1, 2, 3, 4, 10, 6, 7, 8, 9])
+    assert measure(values).ends_change == pytest.approx((40 - 10) / 5 / 10)
+    gaps = np.full(50, np.nan)
+    gaps[::2] = np.arange(25.0)  # 25 observed: medians of five at either end, 2 and 22
+    assert measure(gaps).net_change == pytest.approx(20 / 24)
+
+
+def test_the_first_of_equal_extrema_and_roughness_across_gaps() -> None:
+    found = measure(np.array([1.0, 3, 0, 3, 0]))
+    assert (found.highest, found.lowest) == (1, 2)
+    # Bridged, of the range: 0 0.5 1 0; second differences 0 and -1.5.
+    rough = measure(np.array([0.0, np.nan, 2, 0])).roughness
+    assert rough == pytest.approx(np.array([0, 0, 1.5, 1.5]) / np.sqrt(6))
+
+
+def test_a_range_that_is_not_finite_can_be_measured() -> None:
+    x = np.random.default_rng(2).uniform(-1.0, 1.0, 50)
+    x[[3, 9]] = -1.0, 1.0
+    large, small = measure(1.7e308 * x), measure(x)
+    assert large.net_change == pytest.approx(small.net_change)
+    assert large.noise == pytest.approx(small.noise)
+
+
+def test_noise_that_alternates_counts_as_uncorrelated() -> None:
+    rng = np.random.default_rng(6)
+    noise = measure(np.diff(rng.standard_normal(401))).noise
+    assert noise["seasonal_2"] < noise["seasonal_1"] == noise["seasonal_ar"]
+
+
+def test_under_six_points_no_season_is_looked_for() -> None:
+    # Second differences -2, 6 and -8, of a range of 5: the median is -2, that of the distances 6.
+    assert measure(np.array([0.0, 1, 0, 5, 2])).noise["seasonal_1"] == pytest.approx(
+        1.4826 * 6 / 2 / 5
+    )

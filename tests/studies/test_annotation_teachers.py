@@ -1004,3 +1004,55 @@ def test_the_filter_refuses_what_it_cannot_compare(items: Any) -> None:
         filter_agreement(items, labels, labels[:-1], teacher="t", rule="r")
     with pytest.raises(StorageError, match="cannot be written"):
         write_rejections(Path("/nowhere/at/all.jsonl"), [])
+
+
+def test_what_the_teacher_changes_comes_with_its_own_numbers_and_no_old_sentence() -> None:
+    rule = SeriesFacts(
+        10, trend="flat", slope=0.0, noise="low", sigma=0.01, clear=frozenset(["trend", "noise"])
+    )
+    said = SeriesFacts(10, trend="increasing", slope=2.0, noise="low", sigma=0.5)
+    item = AnnotatedSeries(np.arange(10.0), rule, "a", sentences={"trend": "It is flat."})
+    mixed = filter_agreement(
+        [item], [TeacherLabel(said)], [TeacherLabel(rule)], ["noise"], teacher="t", rule="r"
+    ).kept[0]
+    assert (mixed.facts.trend, mixed.facts.slope) == ("increasing", 2.0)
+    assert (mixed.facts.noise, mixed.facts.sigma) == ("low", 0.01)
+    assert mixed.facts.clear == {"noise"} and mixed.sentences is None
+    own = [TeacherLabel(item.facts)]
+    same = filter_agreement([item], own, own, ["trend"], teacher="t", rule="r").kept[0]
+    assert same.sentences == item.sentences
+
+
+def test_a_sentence_of_several_labels_is_quoted_in_the_log() -> None:
+    rule = [TeacherLabel(SeriesFacts(10, trend="flat"))]
+    reasons = []
+    for sentence in ("It rises, then falls.", "It rises."):
+        item = AnnotatedSeries(np.arange(10.0), SeriesFacts(10), sentences={"trend": sentence})
+        none = [TeacherLabel(SeriesFacts(10))]
+        log = filter_agreement([item], none, rule, ["trend"], teacher="t", rule="r")
+        reasons.append(log.rejections[0].reason)
+    assert reasons == [
+        "t gives no single label, r says flat (its sentence names increasing, then decreasing)",
+        "t gives no single label, r says flat",
+    ]
+
+
+def test_tokens_under_way_count_against_their_cap() -> None:
+    spending = Spending(max_tokens=100)
+    first, second = spending.reserve(60, Decimal(0)), spending.reserve(40, Decimal(0))
+    assert first is not None and second is not None
+    assert spending.reserve(1, Decimal(0)) is None and spending.in_flight == 2
+    spending.settle(first, 50, Decimal(0))
+    assert spending.reserve(11, Decimal(0)) is None
+    assert spending.reserve(10, Decimal(0)) is not None
+
+
+def test_an_answer_that_was_cut_serves_where_no_more_is_allowed(tmp_path: Path) -> None:
+    with AnswerCache() as cache:
+        number = cache.sent("a", 100, Decimal(0))
+        cache.answered(number, "a", 9, Decimal(0), text="x", finish_reason="length", limit=5)
+        assert [cache.get("a", limit) is not None for limit in (4, 5, 6)] == [True, True, False]
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"event": "sent", "request": 0, "key": "a", "tokens": 1, "cost": -1}\n')
+    with pytest.raises(AnnotationError, match="line 1: is no line of a cache"):
+        AnswerCache(path)

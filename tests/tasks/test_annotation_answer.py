@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -24,6 +26,7 @@ from loracast.tasks.annotation import (
     answer_grammar,
     answer_regex,
     answer_text,
+    extremum_regions,
     observed_regions,
     parse_answer,
     placed,
@@ -388,3 +391,42 @@ def test_llguidance_lets_a_drunken_model_write_legal_answers_only(ll_tokenizer, 
                 tokens.append(token)
                 assert len(tokens) < 400
             parse_answer(ll_tokenizer.decode_str(tokens), length)
+
+
+@pytest.mark.parametrize(("period", "steps"), [(12.3, 12), (12.7, 13), (2.0, 2)])
+def test_a_period_is_rounded_to_whole_steps(period: float, steps: int) -> None:
+    facts = SeriesFacts(30, period=period)
+    assert json.loads(answer_text(facts, ("seasonality",))) == {"seasonality": steps}
+
+
+def test_a_stretch_has_the_label_that_covers_most_points_of_it() -> None:
+    # Three points increase; two and two decrease.
+    pieces = ((0, 2, "increasing"), (3, 4, "decreasing"), (5, 6, "decreasing"))
+    segments = tuple(TrendSegment(a, b, label, 0.0) for a, b, label in pieces)
+    text = answer_text(SeriesFacts(7, segments=segments), ("change_points", "segments"))
+    assert json.loads(text)["segments"] == ["decreasing"]
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 5])
+def test_the_grammar_allows_every_choice_of_change_points(length: int) -> None:
+    pattern = answer_regex(length, ("change_points",))
+    for n in range(min(length - 1, 3) + 1):
+        for places in itertools.combinations(range(1, length), n):
+            text = answer_text(SeriesFacts(length, change_points=places), ("change_points",))
+            assert re.fullmatch(pattern, text), text
+
+
+def test_the_regions_of_maximum_and_minimum_are_their_own() -> None:
+    assert extremum_regions(np.array([np.nan, 0, 1, 2, 2, 3, 3, 9])) == {
+        "max": "end", "min": "beginning",
+    }  # fmt: skip
+    pattern = answer_regex(
+        8, ("max", "min"), places=False, regions={"max": ["end"], "min": ["middle"]}
+    )
+    assert re.fullmatch(pattern, '{"max":["end"],"min":["middle"]}')
+    assert not re.fullmatch(pattern, '{"max":["middle"],"min":["end"]}')
+
+
+def test_outliers_are_read_in_order_and_an_unknown_place_has_no_value() -> None:
+    assert parse_answer('{"outliers":[0.5,0.1,0.5]}', 10).outliers == (1, 5)
+    assert math.isnan(parse_answer('{"max":["end"]}', 4, np.arange(4.0)).extrema[0].value)

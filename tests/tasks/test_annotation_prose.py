@@ -16,7 +16,9 @@ from loracast.series._facts import (
     EXTREMUM_REGIONS,
     NOISE_LEVELS,
     TREND_LABELS,
+    Extremum,
     SeriesFacts,
+    TrendSegment,
     region_of,
 )
 from loracast.tasks.annotation import (
@@ -241,3 +243,87 @@ def test_prose_of_json_is_prose_of_the_annotation() -> None:
     again = Annotation.read(json.loads(annotation.model_dump_json()))
     assert prose(again) == prose(annotation)
     assert "-0.25" in prose(annotation) and "-0,25" in prose(annotation, "fr")
+
+
+FULL = SeriesFacts(
+    length=12,
+    trend="increasing",
+    slope=0.25,
+    segments=(
+        TrendSegment(0, 3, "flat", 0.0),
+        TrendSegment(4, 4, "decreasing", -1.0),
+        TrendSegment(5, 11, "increasing", 0.5),
+    ),
+    noise="low",
+    sigma=0.015,
+    extrema=(Extremum("max", 11, 9.5, "end"), Extremum("min", 4, -1.0, "middle")),
+    period=2.5,
+    strength=0.75,
+    change_points=(4, 5),
+    outliers=(2,),
+)
+
+
+SAID = {
+    "en": {
+        "trend": "The overall trend is increasing (slope 0.25 kW a step).",
+        "segments": "In stretches it is flat from 101 to 104, decreasing at 105, "
+        "then increasing from 106 to 112.",
+        "noise": "The noise level is low (standard deviation 1.5% of the range).",
+        "max": "The global maximum, 9.5 kW, is at the end (index 112).",
+        "min": "The global minimum, -1 kW, is in the middle (index 105).",
+        "seasonality": "A season repeats every 2.5 steps (strength 0.75).",
+        "change_points": "There are change points at 105 and 106.",
+        "outliers": "There is an outlier at 103.",
+    },
+    "fr": {
+        "trend": "La tendance générale est à la hausse (pente 0,25 kW par pas).",
+        "segments": "Par segments, elle est stable de 101 à 104, à la baisse en 105, "
+        "puis à la hausse de 106 à 112.",
+        "noise": "Le niveau de bruit est faible (écart-type : 1,5 % de l'étendue).",
+        "max": "Le maximum global, 9,5 kW, se trouve à la fin (indice 112).",
+        "min": "Le minimum global, -1 kW, se trouve au milieu (indice 105).",
+        "seasonality": "Une saison se répète tous les 2,5 pas (force 0,75).",
+        "change_points": "Il y a des points de rupture en 105 et 106.",
+        "outliers": "Il y a une valeur aberrante en 103.",
+    },
+    "zh": {
+        "trend": "总体趋势为上升（斜率 0.25 kW 每步）。",
+        "segments": "分段来看：从 101 到 104 平稳、在 105 下降，随后从 106 到 112 上升。",
+        "noise": "噪声水平为低（标准差为极差的 1.5%）。",
+        "max": "全局最大值（9.5 kW）位于序列末尾，索引为 112。",
+        "min": "全局最小值（-1 kW）位于序列中间，索引为 105。",
+        "seasonality": "存在季节性，周期为 2.5 步（强度 0.75）。",
+        "change_points": "有多个变点，位于 105和106。",
+        "outliers": "有一个异常点，位于 103。",
+    },
+}
+
+
+BARE = {
+    "en": ("The global maximum is at the end.", "The global minimum is at the beginning.",
+           "There is no season.", "There is no change point.", "There is no outlier."),
+    "fr": ("Le maximum global se trouve à la fin.", "Le minimum global se trouve au début.",
+           "Il n'y a pas de saisonnalité.", "Il n'y a pas de point de rupture.",
+           "Il n'y a pas de valeur aberrante."),
+    "zh": ("全局最大值位于序列末尾。", "全局最小值位于序列开头。", "没有季节性。", "没有变点。",
+           "没有异常点。"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", SAID)
+def test_every_sentence_word_for_word(language: str) -> None:
+    """In the caller's index and unit."""
+    full = Annotation.from_facts(FULL, index=np.arange(101, 113), value_unit="kW")
+    assert prose_sentences(full, language) == SAID[language]
+    places = (Extremum(k, -1, float("nan"), r) for k, r in (("max", "end"), ("min", "beginning")))
+    bare = Annotation.from_facts(SeriesFacts(12, extrema=tuple(places)))
+    assert tuple(prose_sentences(bare, language).values()) == BARE[language]
+
+
+def test_one_stretch_is_told_where_the_trend_is_abstained_from() -> None:
+    facts = SeriesFacts(12, trend="flat", segments=(TrendSegment(0, 11, "flat", 0.0),))
+    assert "segments" not in prose_sentences(Annotation.from_facts(facts))
+    unsure = Annotation.from_facts(facts, confidence={"trend": 0.1}, threshold=0.5)
+    told = prose_sentences(unsure)
+    assert "trend" not in told and told["segments"] == "In stretches it is flat from 0 to 11."

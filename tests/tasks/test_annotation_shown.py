@@ -55,3 +55,12 @@ def test_a_long_series_whose_shown_points_are_all_missing_is_still_shown() -> No
     z, statics = measured_form(values)
     assert np.isfinite(z[:, 0]).sum() == 2 and np.isfinite(statics).all()
     assert z[15, 0] > 0 > z[38, 0]
+
+
+def test_extremes_stand_in_where_all_shown_points_are_equal() -> None:
+    values = np.zeros(256)  # of which the even ones are shown
+    values[[31, 77]] = 5.0, -5.0
+    z, _ = measured_form(values)
+    assert len(z) == 128
+    assert z[:, 0].argmax() == 15 and z[:, 0].argmin() == 38
+    assert z[15, 0] > z[0, 0] > z[38, 0]

@@ -45,11 +45,13 @@ from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, Series
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
     NUMBER_FORMS,
+    SERIES_FIELDS,
     answer_regex,
     extremum_regions,
     observed_regions,
     parse_answer,
     placed,
+    stretch_facts,
 )
 from loracast.tasks.annotation._answer import check_fields, value_spans
 from loracast.tasks.annotation._task import AnnotationTask, Question
@@ -118,6 +120,11 @@ class AnnotationEngine:
                 f"got numbers={settings.numbers!r}; expected one of {', '.join(NUMBER_FORMS)}"
             )
         fields = tuple(check_fields(settings.fields))
+        if not set(fields) <= set(SERIES_FIELDS):
+            raise AnnotationError(
+                f"got the fields {', '.join(fields)}; an annotator reads one series at a time: "
+                f"expected some of {', '.join(SERIES_FIELDS)}"
+            )
         self.backbone, self.adapter, self.lora = backbone, adapter, lora
         self.settings = settings.model_copy(update={"fields": fields})
         end = backbone.tokenizer.eos_token_id
@@ -215,6 +222,13 @@ class AnnotationEngine:
         self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
         self.adapter = adapter
 
+    def detach(self) -> None:
+        """Undo `attach`."""
+        if self.lora is not None:
+            self.backbone.model = self.backbone.model.unload()
+            self.backbone.model.eval()
+        self.adapter = self.lora = None
+
     def merge(self) -> None:
         """Fold the adapter into the weights, as `load` does it: the answers are the same."""
         if self.lora is not None:
@@ -275,6 +289,7 @@ class AnnotationEngine:
         self,
         series: Sequence[np.ndarray],
         *,
+        whole: Sequence[np.ndarray] | None = None,
         shots: Sequence[Any] = (),
         ledger: Ledger | None = None,
         stage: str = "annotate",
@@ -284,6 +299,8 @@ class AnnotationEngine:
 
         Args:
             series: N arrays (T,), NaN where missing, each short enough for the model.
+            whole: the N arrays that these are resampled from, and that the facts are about; None
+                where they are not.
             shots: labelled series to show with their answers before each question, as digits.
             ledger: charged before the work starts, if given.
             stage: its name there.
@@ -294,26 +311,31 @@ class AnnotationEngine:
             BudgetExceeded: the ledger refuses.
         """
         questions = self._questions(series, shots)
+        whole = series if whole is None else whole
         if ledger is None:
-            return self._read(self._decoded(questions, series, progress), series)
+            return self._read(self._decoded(questions, whole, progress), questions, whole)
         planned = plan_guided([len(q.ids) for q in questions], self.answer_bytes)
         most = self.work_flops(planned, ledger.convention)
         with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
-            done = self._decoded(questions, series, progress)
+            done = self._decoded(questions, whole, progress)
             charge.flops = min(most, self.work_flops(done, ledger.convention))
-        return self._read(done, series)
+        return self._read(done, questions, whole)
 
     def counted_answers(
-        self, series: Sequence[np.ndarray], shots: Sequence[Any] = ()
+        self,
+        series: Sequence[np.ndarray],
+        whole: Sequence[np.ndarray],
+        shots: Sequence[Any] = (),
     ) -> tuple[list[Answer], float]:
-        """What the model says about N series, and the FLOPs it took."""
-        done = self._decoded(self._questions(series, shots), series)
-        return self._read(done, series), self.work_flops(done)
+        """As `answers`, and the FLOPs it took."""
+        questions = self._questions(series, shots)
+        done = self._decoded(questions, whole)
+        return self._read(done, questions, whole), self.work_flops(done)
 
     def _decoded(
         self,
         questions: Sequence[Question],
-        series: Sequence[np.ndarray],
+        whole: Sequence[np.ndarray],
         progress: Callable[[int], None] | None = None,
     ) -> Guided:
         fields = self.settings.fields
@@ -322,7 +344,7 @@ class AnnotationEngine:
             questions,
             [
                 answer_regex(q.length, fields, places=self.task.places, regions=self._regions(v))
-                for q, v in zip(questions, series, strict=True)
+                for q, v in zip(questions, whole, strict=True)
             ],
             self.guide,
             choices=[_CHOICES[name] for name in fields if name in _CHOICES],
@@ -335,10 +357,14 @@ class AnnotationEngine:
             return {kind: (region,) for kind, region in extremum_regions(values).items()}
         return dict.fromkeys(("max", "min"), observed_regions(values))
 
-    def _read(self, done: Guided, series: Sequence[np.ndarray]) -> list[Answer]:
-        return [self._answer(a, v) for a, v in zip(done.answers, series, strict=True)]
+    def _read(
+        self, done: Guided, questions: Sequence[Question], whole: Sequence[np.ndarray]
+    ) -> list[Answer]:
+        rows = zip(done.answers, questions, whole, strict=True)
+        return [self._answer(said, q.length, values) for said, q, values in rows]
 
-    def _answer(self, said: GuidedAnswer, values: np.ndarray) -> Answer:
+    def _answer(self, said: GuidedAnswer, length: int, values: np.ndarray) -> Answer:
+        """Of the whole series (T,), from what was said of `length` points of it."""
         settings = self.settings
         likelihood = {
             name: said.probability(*span)
@@ -352,7 +378,7 @@ class AnnotationEngine:
         confidence |= {
             name: scaled(p, settings.scales.get(name, (1.0, 0.0))) for name, p in likelihood.items()
         }
-        facts = placed(parse_answer(said.text, len(values)), values)
+        facts = placed(stretch_facts(parse_answer(said.text, length), len(values)), values)
         return Answer(said.text, facts, said.choices, likelihood, confidence)
 
     def save(self, folder: Path, training: Mapping[str, Any] | None = None) -> None:

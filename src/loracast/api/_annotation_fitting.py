@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig
+from loracast.adapters import AdapterConfig, lora_parameters
 from loracast.api._annotation_confidence import fit_scales, fit_temperatures
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_rows import (
@@ -25,12 +25,13 @@ from loracast.api._annotation_rows import (
     DescribedRows,
     DescribedStream,
     LabelledSeries,
-    labelled_example,
+    labelled_examples,
     shortened,
+    tells,
 )
 from loracast.api._fitting import _claim_folder, validated
 from loracast.decoding import plan_guided
-from loracast.errors import AnnotationError, BudgetExceeded
+from loracast.errors import AnnotationError, BudgetExceeded, LoracastError
 from loracast.evaluation import LIST_FIELDS, is_right
 from loracast.flops import Ledger, format_flops
 from loracast.series import SeriesFacts, describe_chunk
@@ -123,19 +124,24 @@ def fit_annotator(
     """
     started = time.monotonic()
     train_rows, held = _divided(rows, seed, lengths, calibration)
-    if engine.adapter is None:
-        engine.attach(adapter, seed)
-    config, source = _dials(engine, train_rows, training, max_steps, seed, lengths)
+    learned = None if engine.adapter is None else _weights_sha256(engine)
     points = engine.settings.max_points
-    examples = [
-        labelled_example(engine.task, *shortened(r.values, r.facts, points))
-        for r in held[:VALIDATION_ROWS]
-    ]
+    examples = labelled_examples(engine.task, held[:VALIDATION_ROWS], points)
+    if learned is None:
+        engine.attach(adapter, seed)
+    try:
+        config, source = _dials(engine, train_rows, training, max_steps, seed, lengths)
+        config = _affordable(engine, config, source, examples, budget_flops, len(held), training)
+    except LoracastError:
+        if learned is None:
+            engine.detach()
+        raise
     identity = {
         "data": "generated" if train_rows is None else _sha256(train_rows),
         "base_sha256": engine.backbone.base_sha256,
         "settings": engine.settings.model_dump(mode="json"),
         "adapter": None if engine.adapter is None else engine.adapter.model_dump(mode="json"),
+        "learned_sha256": learned,
         "training": dict(training),
         "max_steps": max_steps,
         "budget_flops": budget_flops,
@@ -143,7 +149,6 @@ def fit_annotator(
         "lengths": list(lengths),
         "calibration": calibration,
     }
-    config = _affordable(engine, config, source, examples, budget_flops, len(held), training)
     _claim_folder(folder, json.loads(json.dumps(identity)))
     with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
         result = train(
@@ -161,7 +166,7 @@ def fit_annotator(
             answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
             truth = [f for _, f in short]
             temperatures |= fit_temperatures([a.probabilities for a in answers], truth)
-            update = {"temperatures": temperatures, "scales": _scales(answers, truth)}
+            update = {"temperatures": temperatures, "scales": _scales(answers, truth, held)}
             engine.settings = engine.settings.model_copy(update=update)
         spent = ledger.spent_flops
     engine.save(
@@ -262,17 +267,27 @@ def _affordable(
 
 
 def _scales(
-    answers: Sequence[Answer], truth: Sequence[SeriesFacts]
+    answers: Sequence[Answer], truth: Sequence[SeriesFacts], rows: Sequence[LabelledSeries]
 ) -> dict[str, tuple[float, float]]:
-    """Of the fields that are numbers or lists; none without any."""
-    right = [
-        {name: is_right(name, t, a.facts) for name in a.likelihood if name in LIST_FIELDS}
-        for a, t in zip(answers, truth, strict=True)
-    ]
-    likelihood = [
-        {name: a.likelihood[name] for name in r} for a, r in zip(answers, right, strict=True)
-    ]
-    return fit_scales(likelihood, right)
+    """Of the fields that are numbers or lists, by the rows that tell them; none without any."""
+    out: dict[str, tuple[float, float]] = {}
+    for name in LIST_FIELDS:
+        known = [
+            ({name: a.likelihood[name]}, {name: is_right(name, t, a.facts)})
+            for a, t, row in zip(answers, truth, rows, strict=True)
+            if name in a.likelihood and tells(row, name)
+        ]
+        out |= fit_scales([p for p, _ in known], [right for _, right in known])
+    return out
+
+
+def _weights_sha256(engine: AnnotationEngine) -> str:
+    """Of what an adapter has learned so far."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(lora_parameters(engine.backbone.model).items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:

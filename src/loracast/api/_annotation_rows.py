@@ -12,12 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.errors import AnnotationError
+from loracast.errors import AnnotationError, DataError
 from loracast.evaluation import published_rules
-from loracast.series import SeriesFacts, describe_chunk
+from loracast.series import SeriesFacts, TrendSegment, describe_chunk
 from loracast.tasks import Example
 from loracast.tasks.annotation import (
-    LABEL_FIELDS,
     UNKNOWN_INDEX,
     fit_length,
     placed,
@@ -25,7 +24,14 @@ from loracast.tasks.annotation import (
 )
 from loracast.tasks.annotation._task import AnnotationTask
 
-__all__ = ["DescribedRows", "DescribedStream", "LabelledSeries", "labelled_example", "shortened"]
+__all__ = [
+    "DescribedRows",
+    "DescribedStream",
+    "LabelledSeries",
+    "labelled_examples",
+    "shortened",
+    "tells",
+]
 
 POOL = 8  # batches that are sorted by length together
 
@@ -50,35 +56,69 @@ def shortened(values: np.ndarray, facts: SeriesFacts, max_points: int) -> tuple[
     return short, stretch_facts(facts, len(short), short)
 
 
-def labelled_example(task: AnnotationTask, values: np.ndarray, facts: SeriesFacts) -> Example:
-    """A training sequence; label fields that the facts do not tell carry no loss.
+def labelled_example(task: AnnotationTask, row: LabelledSeries, max_points: int) -> Example:
+    """A training sequence; fields that the row does not tell carry no loss.
 
     Raises:
-        AnnotationError: facts that cannot be written as an answer.
+        AnnotationError: a row that tells nothing of what is asked, or cannot be written as an
+            answer.
     """
-    wanted = [name for name in task.fields if name in LABEL_FIELDS]
-    told = {name for name in wanted if _tells(facts, name)}
+    values, facts = shortened(row.values, row.facts, max_points)
+    told = [name for name in task.fields if tells(row, name)]
     if not told:
-        raise AnnotationError(f"got facts that tell none of {wanted}; expected at least one label")
+        raise AnnotationError(
+            f"got a row that tells none of {', '.join(task.fields)}; expected at least one"
+        )
     if task.places and any(e.index == UNKNOWN_INDEX for e in facts.extrema):
         facts = placed(facts, values)
-    if len(told) == len(wanted):
+    if len(told) == len(task.fields):
         return task.example(values, facts)
     rules = published_rules(values)
     kinds = {e.kind for e in facts.extrema}
+    trend = facts.trend or rules.trend
+    assert trend is not None
     whole = replace(
         facts,
-        trend=facts.trend or rules.trend,
+        trend=trend,
+        segments=facts.segments or (TrendSegment(0, facts.length - 1, trend, 0.0),),
         noise=facts.noise or rules.noise,
         extrema=facts.extrema + tuple(e for e in rules.extrema if e.kind not in kinds),
     )
-    return task.example(values, whole, told | (set(task.fields) - set(wanted)))
+    return task.example(values, whole, told)
 
 
-def _tells(facts: SeriesFacts, name: str) -> bool:
+def labelled_examples(
+    task: AnnotationTask, rows: Sequence[LabelledSeries], max_points: int
+) -> list[Example]:
+    """`labelled_example` of N rows.
+
+    Raises:
+        AnnotationError: which row cannot be used, and why.
+    """
+    out = []
+    for place, row in enumerate(rows):
+        try:
+            out.append(labelled_example(task, row, max_points))
+        except (AnnotationError, DataError) as error:
+            name = getattr(row, "id", "")
+            named = f" (id {name!r})" if name else ""
+            raise AnnotationError(f"labelled row {place + 1}{named}: {error}") from error
+    return out
+
+
+def tells(row: LabelledSeries, name: str) -> bool:
+    """Whether a row speaks about a field; empty lists of a source that cannot speak say nothing."""
+    facts = row.facts
     if name in ("max", "min"):
         return any(e.kind == name for e in facts.extrema)
-    return (facts.trend if name == "trend" else facts.noise) is not None
+    if name in ("trend", "noise"):
+        return getattr(facts, name) is not None
+    if name == "segments":
+        return bool(facts.segments)
+    annotation = getattr(row, "annotation", None)
+    if annotation is not None:
+        return name not in annotation.abstained
+    return getattr(row, "sentences", None) is None  # the published form has no room for them
 
 
 class DescribedRows:
@@ -101,9 +141,7 @@ class DescribedRows:
         max_points: int,
     ) -> None:
         self.batch_size, self.seed = batch_size, seed
-        self.examples = [
-            labelled_example(task, *shortened(r.values, r.facts, max_points)) for r in rows
-        ]
+        self.examples = labelled_examples(task, rows, max_points)
 
     def batch(self, step: int) -> list[Example]:
         """The examples of training step `step`, from 0."""

@@ -28,7 +28,7 @@ from loracast.api._inputs import adapter_folder, copy_adapter
 from loracast.api._sampling import UNLIMITED_FLOPS
 from loracast.errors import ConfigError, ModelError
 from loracast.flops import Ledger, parse_flops
-from loracast.tasks.annotation import LABEL_FIELDS, Annotation, stretch_facts
+from loracast.tasks.annotation import LABEL_FIELDS, Annotation
 from loracast.training import Progress
 
 __all__ = ["AnnotationReport", "Annotator"]
@@ -77,6 +77,7 @@ class Annotator:
         self.fit_report: AnnotatorReport | None = None
         self.annotation_report: AnnotationReport | None = None
         self._saved: Path | None = None
+        self._base: str | None = None  # where it is, if it moved
 
     @classmethod
     def from_pretrained(
@@ -129,7 +130,7 @@ class Annotator:
         engine = AnnotationEngine.load(found, model=model)
         assert engine.manifest is not None
         made = cls(engine, seed=int(engine.manifest.training.get("seed", 0)))
-        made._saved = found
+        made._saved, made._base = found, model
         return made
 
     def save(self, folder: str | Path) -> Path:
@@ -202,7 +203,9 @@ class Annotator:
         if not isinstance(adapter, AdapterConfig):
             adapter = validated(AdapterConfig, adapter or {})
         # What is merged cannot be told apart again: the saved adapter is trained on.
-        engine = self.engine if self._saved is None else AnnotationEngine.to_train(self._saved)
+        engine = self.engine
+        if self._saved is not None:
+            engine = AnnotationEngine.to_train(self._saved, model=self._base)
         folder = self._scratch() if out is None else Path(out)
         self.fit_report = fit_annotator(
             engine,
@@ -261,27 +264,25 @@ class Annotator:
         if points < 2:
             raise ConfigError(f"got max_points={points}; expected at least 2")
         shown = [described_series(s, points, how) for s in series]
-        answers = self._answered(shown, budget, progress)
-        out = []
-        for s, answer in zip(series, answers, strict=True):
-            facts = stretch_facts(answer.facts, len(s.values), s.values)
-            out.append(
-                Annotation.from_facts(
-                    facts,
-                    s.index,
-                    answer.confidence,
-                    threshold,
-                    fields=self.engine.settings.fields,
-                    id=s.id,
-                    index_unit=index_unit,
-                    value_unit=value_unit,
-                )
+        answers = self._answered(shown, [s.values for s in series], budget, progress)
+        return [
+            Annotation.from_facts(
+                answer.facts,
+                s.index,
+                answer.confidence,
+                threshold,
+                fields=self.engine.settings.fields,
+                id=s.id,
+                index_unit=index_unit,
+                value_unit=value_unit,
             )
-        return out
+            for s, answer in zip(series, answers, strict=True)
+        ]
 
     def _answered(
         self,
         shown: list[np.ndarray],
+        whole: list[np.ndarray],
         budget: str | float | None,
         progress: Callable[[int], None] | None,
     ) -> list[Answer]:
@@ -291,7 +292,7 @@ class Annotator:
             tempfile.TemporaryDirectory(prefix="loracast-") as folder,
             Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
         ):
-            answers = self.engine.answers(shown, ledger=ledger, progress=progress)
+            answers = self.engine.answers(shown, whole=whole, ledger=ledger, progress=progress)
             flops = ledger.spent_flops
         seconds = time.monotonic() - started
         self.annotation_report = AnnotationReport(flops, seconds, len(shown))

@@ -33,7 +33,11 @@ NAMES = {
 }
 
 NumbersAs = Annotated[
-    str, typer.Option("--numbers", help="How a series enters: measured, continuous or digits.")
+    str | None,
+    typer.Option(
+        "--numbers",
+        help="How a series enters: measured, continuous or digits.  [default: measured]",
+    ),
 ]
 
 
@@ -54,15 +58,21 @@ def train(
         Path | None, typer.Option("--adapter", help="Folder of an annotator that learns on.")
     ] = None,
     seed: Seed = 0,
-    model: Annotated[str, typer.Option("--model", help="embedded, folder or hub id.")] = "embedded",
-    numbers: NumbersAs = "measured",
+    model: Annotated[
+        str | None, typer.Option("--model", help="embedded, folder or hub id.  [default: embedded]")
+    ] = None,
+    numbers: NumbersAs = None,
     fields: Annotated[
-        str,
-        typer.Option("--fields", help="Of an answer, by commas: labels, all, or names of fields."),
-    ] = "labels",
+        str | None,
+        typer.Option(
+            "--fields",
+            help="Of an answer, by commas: labels, all, or names of fields.  [default: labels]",
+        ),
+    ] = None,
     method: Annotated[
-        str, typer.Option("--method", help="lora, or full to train every weight.")
-    ] = "lora",
+        str | None,
+        typer.Option("--method", help="lora, or full to train every weight.  [default: lora]"),
+    ] = None,
     min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
     max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 1024,
     tested: Annotated[int, typer.Option("--test", help="Unseen series of each seed.")] = 1000,
@@ -106,7 +116,7 @@ def train(
             out,
             model=model,
             numbers=numbers,
-            fields=_fields(fields),
+            fields=None if fields is None else _fields(fields),
             method=method,
             budget=budget,
             max_steps=steps,
@@ -307,3 +317,5 @@ def evaluate(
         table.add_row(name, *(_share(found[key][name]) for key in heads))
     Console(highlight=False).print(table)
     typer.echo(f"valid JSON {100 * found['valid_json']:.1f} %")
+    if found["unreadable"]:
+        typer.echo(f"left out, constant or too short: {', '.join(found['unreadable'])}")

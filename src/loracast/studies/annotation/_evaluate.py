@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from loracast.api import Annotator
-from loracast.errors import AnnotationError, ConfigError
+from loracast.api._annotation_inputs import series_of
+from loracast.errors import AnnotationError, ConfigError, DataError
 from loracast.series import SeriesFacts
 from loracast.studies.annotation._data import read_labelled
 from loracast.studies.annotation._teachers import RuleTeacher, label_of
@@ -51,17 +52,20 @@ def evaluate_file(
         progress: called after every step of the tuning.
 
     Returns:
-        `{"n", "valid_json", "gold": {field: share}, "rule": {field: share}, "gold_n",
-        "gold_lenient", "rule_gold" (the rules against the labels), "majority", "tuned_on",
-        "answers": [{id, field: label ..}]}`. `gold` counts rows whose label is a single one;
-        `gold_lenient` all that name a label, right where the answer is one of those named.
+        `{"n", "unreadable" (ids of rows left out, constant or too short), "valid_json", "gold":
+        {field: share}, "rule": {field: share}, "gold_n", "gold_lenient", "rule_gold" (the rules
+        against the labels), "majority", "tuned_on", "answers": [{id, field: label ..}]}`. `gold`
+        counts rows whose label is a single one; `gold_lenient` all that name a label, right where
+        the answer is one of those named.
 
     Raises:
         AnnotationError: a file that cannot be used.
         ConfigError: `tune` leaves nothing to test.
         AdapterError: no annotator, or one of another base.
     """
-    records = read_labelled(path)
+    records, unreadable = _describable(read_labelled(path))
+    if not records:
+        raise AnnotationError(f"{path}: no row can be described; each is constant or too short")
     if not 0 <= tune < len(records):
         raise ConfigError(
             f"got {tune} rows to tune on of {len(records)}; expected 0 or more, and at least one "
@@ -92,6 +96,7 @@ def evaluate_file(
     fields = [name for name in LABEL_FIELDS if name in annotator.engine.settings.fields]
     return {
         "n": len(test),
+        "unreadable": unreadable,
         # What could not be read would have ended in an error above.
         "valid_json": len(said) / len(test),
         "gold": {n: _agreement(answers, gold, n) for n in fields},
@@ -106,6 +111,19 @@ def evaluate_file(
             for r, a in zip(test, answers, strict=True)
         ],
     }
+
+
+def _describable(records: list[AnnotatedSeries]) -> tuple[list[AnnotatedSeries], list[str]]:
+    """The rows that can be described, and the ids of the others."""
+    good, others = [], []
+    for record in records:
+        try:
+            series_of(record.values)
+        except DataError:
+            others.append(record.id)
+        else:
+            good.append(record)
+    return good, others
 
 
 def _labels(facts: SeriesFacts) -> list[str]:

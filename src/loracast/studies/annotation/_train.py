@@ -49,10 +49,10 @@ class TrainWatcher(StudyProgress, Protocol):
 def train_annotator(
     out: Path,
     *,
-    model: str = "embedded",
-    numbers: str = "measured",
-    fields: Sequence[str] = LABEL_FIELDS,
-    method: str = "lora",
+    model: str | None = None,
+    numbers: str | None = None,
+    fields: Sequence[str] | None = None,
+    method: str | None = None,
     budget: str | float = DEFAULT_BUDGET,
     max_steps: int | None = None,
     data: Path | None = None,
@@ -72,16 +72,17 @@ def train_annotator(
 
     Args:
         out: work folder.
-        model: the base: 'embedded', a local folder, or a hub id.
-        numbers: how a series enters: "measured", "continuous" or "digits".
-        fields: of an annotation.
-        method: "lora", or "full" to train every weight.
+        model: the base: 'embedded' (None), a local folder, or a hub id; beside an `adapter`,
+            where its base is now, if it moved.
+        numbers: how a series enters: "measured" (None), "continuous" or "digits".
+        fields: of an annotation; None is the four labels.
+        method: "lora" (None), or "full" to train every weight.
         budget: FLOPs for training and calibration; the evaluation is counted beside.
         max_steps: optimiser steps at most; None is 2,780, or 8 passes over `data`.
         data: labelled rows to train on, in any format that `read_labelled` knows; None is the
             generated stream.
-        adapter: folder of an annotator that learns on; it keeps its own model, method, numbers
-            and fields. None starts from the base.
+        adapter: folder of an annotator that learns on; it keeps its own numbers, fields and
+            method. None starts from the base.
         seed: of weights and of the training stream.
         lengths: shortest and longest series, of training and test.
         calibration: generated series kept back to calibrate confidences on.
@@ -109,21 +110,33 @@ def train_annotator(
         )
     if baselines:
         robust_rules(np.arange(16.0))  # says now, not after the training, if a library is missing
+    own = {"numbers": numbers, "fields": fields, "method": method}
+    given = [f"--{name}" for name, value in own.items() if value is not None]
+    if adapter is not None and given:
+        raise ConfigError(
+            f"got {', '.join(given)} beside --adapter; an annotator that learns on keeps its own: "
+            "leave them out, or start from the base"
+        )
     started = time.monotonic()
     rows = None if data is None else read_labelled(data)
     if max_steps is None and rows is None:
         max_steps = DEFAULT_STEPS
     if adapter is None:
-        annotator = Annotator.from_pretrained(model, numbers=numbers, fields=fields, seed=seed)
+        annotator = Annotator.from_pretrained(
+            model or "embedded",
+            numbers=numbers or "measured",
+            fields=LABEL_FIELDS if fields is None else fields,
+            seed=seed,
+        )
     else:
-        annotator = Annotator.load(adapter)
+        annotator = Annotator.load(adapter, model=model)
         annotator.seed = seed
     settings = annotator.engine.settings
     model, numbers = annotator.engine.backbone.name, settings.numbers
     annotator.fit(
         rows,
         budget=budget,
-        adapter={"method": method} if adapter is None else None,
+        adapter={"method": method or "lora"} if adapter is None else None,
         max_steps=max_steps,
         lengths=lengths,
         calibration=calibration,

@@ -1,8 +1,7 @@
 """Generated series that nobody trained on: how right an annotator is, beside every baseline.
 
 Truth from latents; the same series for all methods. A model that reads fewer points gets them
-resampled. Three evaluation seeds
-are three sets of series, not three models.
+resampled. Three evaluation seeds are three sets of series, not three models.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from loracast.tasks.annotation import (
     parse_answer,
     prose,
     prose_labels,
-    stretch_facts,
 )
 
 __all__ = ["CLEAR_TARGET", "UnseenSeries", "contradictions", "score_unseen", "unseen_series"]
@@ -147,10 +145,11 @@ def _by_model(
     shown = [fit_length(v, points, "resample") for v in values]
     said: list[Answer] = []
     for start in range(0, len(values), CHUNK):
-        part, flops = engine.counted_answers(shown[start : start + CHUNK], shots=shots)
+        rows = slice(start, start + CHUNK)
+        part, flops = engine.counted_answers(shown[rows], values[rows], shots)
         said, total = said + part, total + flops
     return _Method(
-        [stretch_facts(a.facts, len(v), v) for a, v in zip(said, values, strict=True)],
+        [a.facts for a in said],
         len(values),
         time.monotonic() - started,
         total,

@@ -98,6 +98,9 @@ def _with_a_value(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     shown = np.array(values, dtype=np.float64)[starts]
     seen = shown[np.isfinite(shown)]
     if not len(seen) or seen.min() == seen.max():
-        for k in (int(np.nanargmax(values)), int(np.nanargmin(values))):
-            shown[np.searchsorted(starts, k, side="right") - 1] = values[k]
+        highest, lowest = int(np.nanargmax(values)), int(np.nanargmin(values))
+        slot, other = np.searchsorted(starts, [highest, lowest], side="right") - 1
+        if slot == other:
+            other += 1 if slot == 0 else -1
+        shown[slot], shown[other] = values[highest], values[lowest]
     return shown
