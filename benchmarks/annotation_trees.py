@@ -34,7 +34,7 @@ def told(values: np.ndarray) -> list[float]:
 
 
 def table(series: Sequence[Any]) -> np.ndarray:
-    """(N, 16) measurements."""
+    """(N, 18) measurements."""
     return np.array([told(values) for values in series])
 
 

@@ -140,7 +140,7 @@ def test_what_was_trained_is_trained_further(annotator) -> None:
 
 def test_rows_are_learned_more_slowly_than_the_stream(annotator) -> None:
     made, out = annotator
-    assert made.fit_report.config.learning_rate == 1.5e-3
+    assert made.fit_report.config.learning_rate == 8e-4
     further = Annotator.load(out).fit(_rows(3), budget=1e11, max_steps=1)
     assert further.fit_report.config.learning_rate == 5e-4
 

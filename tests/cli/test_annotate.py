@@ -194,6 +194,10 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     assert "holds no adapter" in run("annotate", long, "--adapter", tmp_path).message
     assert "--steps" in run("annotations", "train", "--out", tmp_path / "x", "--steps", 0).message
     out = tmp_path / "small"
+    on = ("annotations", "train", "--out", out, "--adapter", trained)
+    assert "--numbers, --method beside --adapter" in (
+        run(*on, "--numbers", "digits", "--method", "full").message
+    )
     argv = ("annotations", "train", "--out", out, "--model", base, "--budget", "1e6")
     assert "budget" in run(*argv).message
     assert not out.exists()

@@ -48,7 +48,7 @@ HELD_OUT = 10  # of rows, one in so many is for validation, once there are 200
 LEAST_TO_HOLD_OUT = 200
 # At equal series small batches learned better (docs/log.md).
 BATCH_SIZE = 8
-LEARNING_RATE = {"lora": 1.5e-3, "full": 1e-3}
+LEARNING_RATE = {"lora": 8e-4, "full": 1e-3}
 ROWS_LEARNING_RATE = {"lora": 5e-4, "full": 2e-4}  # a few rows seen many times
 ROWS_BATCH_SIZE = 8
 MOST_STEPS, PASSES = 20_000, 8

@@ -86,7 +86,7 @@ def train(
     ] = 512,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", help="Its peak.  [default: 0.0015; full: 0.001]"),
+        typer.Option("--learning-rate", help="Its peak.  [default: 0.0008; full: 0.001]"),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Series a step.  [default: 8]")
