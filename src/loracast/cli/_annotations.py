@@ -14,7 +14,7 @@ import typer
 from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._options import AsJson, Seed, split_names, whole
-from loracast.cli._output import check_target, print_json, write_whole
+from loracast.cli._output import check_apart, check_target, print_json, write_whole
 from loracast.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
@@ -127,6 +127,9 @@ def generate(
     fields = _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
+    answers = cache or out.with_name(f"{out.name}.cache.jsonl")
+    bought = {"--cache": answers} if teacher == "openai" else {}
+    check_apart({"--out": out, **bought, "--rejected": log})
     names = split_names(families)
 
     from loracast.cli._progress import Watcher
@@ -149,7 +152,7 @@ def generate(
             max_tokens=max_tokens,
             max_cost=max_cost,
             prices=Prices(price_in, price_out),
-            cache=cache or out.with_name(f"{out.name}.cache.jsonl"),
+            cache=answers,
             workers=workers,
             tries=tries,
             timeout=timeout,
@@ -206,6 +209,8 @@ def import_(
     fields = () if agree is None else _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
+    check_apart({"FILE": file, "--rejected": log})
+    check_apart({"--out": out, "--rejected": log})
 
     from loracast.cli._progress import Watcher
     from loracast.studies.annotation import Agreement, LatentTeacher, read_labelled
