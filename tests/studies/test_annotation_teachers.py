@@ -467,6 +467,7 @@ GOOD = '{"trend": "flat", "noise": "low", "max": "end", "min": "middle"}'
         (GOOD.replace('"max": "end", ', ""), "missing key 'max'"),
         ("[" * 100_000, "no JSON object"),
         ('{"trend":' * 20_000, "broken JSON"),
+        (GOOD.replace('"flat"', "9" * 5000), "broken JSON"),
     ],
 )
 def test_wrong_answers_are_told_in_one_line(content: str | None, reason: str) -> None:

@@ -248,8 +248,10 @@ def read_published(path: str | Path) -> list[AnnotatedSeries]:
             if not isinstance(sentences, dict):
                 raise AnnotationError(f"got {type(sentences).__name__}; expected a JSON object")
             facts = facts_from_sentences(sentences, len(values))
-        except (json.JSONDecodeError, AnnotationError) as error:
+        except AnnotationError as error:
             raise AnnotationError(f"{where}: output: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise AnnotationError(f"{where}: output: got no JSON ({error})") from error
         provenance = {"format": "published", "index": row.index}
         out.append(
             AnnotatedSeries(values, facts, str(row.index), None, None, sentences, provenance)

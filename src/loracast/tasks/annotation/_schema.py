@@ -253,7 +253,7 @@ class Annotation(_Part):
         if isinstance(data, str | bytes):
             try:
                 data = json.loads(data)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise AnnotationError(f"{where}: got no JSON ({error})") from error
         if not isinstance(data, Mapping):
             raise AnnotationError(f"{where}: got {type(data).__name__}; expected a JSON object")
