@@ -108,6 +108,9 @@ def _line(**change: object) -> str:
         (_line(values=None), "values: Field required"),
         (_line(values=[]), "values"),
         (_line(values=[1, "2"]), "values.1"),
+        (_line(values=[1, 10**400]), "values.1"),
+        (_line(values=[1, True]), "values.1"),
+        (_line(id="\ud800"), "id"),
         (_line(values=[1, 2]), "got 2 values and facts of 8 points"),
         (_line(index=[1, 2]), "got 8 values and index of 2 points"),
         (_line(schema_version=2), "schema_version"),
@@ -153,6 +156,16 @@ def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> None
             write(path, [record])
     with pytest.raises(AnnotationError, match="cannot be written"):
         write_csv(path, [Annotation.from_facts(FACTS)])
+
+
+def test_text_that_is_no_unicode_cannot_be_written(tmp_path: Path) -> None:
+    fine = AnnotatedSeries(VALUES, FACTS, "a")
+    bad = replace(fine, id="\ud800", sentences={"trend": "\ud800"})
+    for write in (write_records, write_published):
+        with pytest.raises(AnnotationError, match=r"rows\.jsonl, line 2: .*\\ud800"):
+            write(tmp_path / "rows.jsonl", [fine, bad])
+    with pytest.raises(AnnotationError, match=r"rows\.json: series '\\ud800': "):
+        write_label_studio(tmp_path / "rows.json", [fine, bad])
 
 
 def test_the_published_format_both_ways(tmp_path: Path) -> None:
@@ -372,7 +385,15 @@ def _with(path: str, value: object) -> dict:
         (_with("data.ts.value", None), "data.ts: missing key 'value'"),
         (_with("data.ts.value", [1]), "got 8 times and 1 values"),
         (_with("data.ts.value.1", "x"), "expected numbers or null"),
+        (_with("data.ts.value.1", 10**400), "data.ts: key 'value': expected numbers or null"),
+        (_with("data.ts.time.1", 10**400), "key 'time': got a time that is no number"),
+        (_with("data.id", "\ud800"), r"data: key 'id': got '\ud800'; expected valid Unicode"),
+        (_hand_made(end=10**400), "key 'end': got a time that is no number"),
         (_with("data.ts.time.1", "x"), "expected numbers only, or ISO 8601"),
+        (_with("data.ts.time", ["2024-01-01"] * 7 + ["NaT"]), "key 'time': got 'NaT'; expected"),
+        (_with("annotations.0.result.0",
+               {"type": "number", "from_name": "period", "value": {"number": 10**400}}),
+         "expected steps above 0"),
         (_with("annotations.0.result", None), "missing key 'result'"),
         (_with("annotations.0.result.0.value", None), "result 0: missing key 'value'"),
         (_with("annotations.0.result.0.type", None), "missing key 'type'"),
@@ -392,6 +413,16 @@ def _with(path: str, value: object) -> dict:
 )  # fmt: skip
 def test_a_broken_label_is_named_with_task_and_key(tmp_path: Path, task, match: str) -> None:
     with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
+        read_label_studio(_export(tmp_path, [task]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", [1e300, 10**400, -(2**63), "NaT", ""])
+def test_a_time_beyond_all_clocks_is_refused(tmp_path: Path, end: object) -> None:
+    task = _submitted(label_studio_task(AnnotatedSeries(VALUES, SeriesFacts(8), "a", DAYS)))
+    value = {"start": "2024-03-03", "end": end, "timeserieslabels": ["flat"]}
+    task["annotations"][1]["result"] = [{"type": "timeserieslabels", "value": value}]
+    with pytest.raises(AnnotationError, match="task 0, result 0, value: key 'end': got ") as caught:
         read_label_studio(_export(tmp_path, [task]))
     assert "\n" not in str(caught.value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ def _get(
     return value
 
 
+def _is_number(value: Any) -> bool:
+    """A finite number that float64 can hold (a comparison with NaN is false)."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
+
+
 class _Axis:
     """Positions of times as an export writes them."""
 
@@ -79,7 +89,7 @@ class _Axis:
     def _numbers(self, times: list[Any], where: str) -> np.ndarray:
         if self.text:
             return stamps(times, where).astype(np.int64).astype(np.float64)
-        if not all(isinstance(t, int | float) and np.isfinite(t) for t in times):
+        if not all(map(_is_number, times)):
             raise AnnotationError(f"{where}: got a time that is no number; expected all numbers")
         return np.array(times, dtype=np.float64)
 
@@ -106,15 +116,18 @@ def _read_task(task: dict[str, Any], annotation: Any, where: str) -> AnnotatedSe
             f"{where}, data.ts: got {len(times)} times and {len(cells)} values; expected as many, "
             "at least one"
         )
-    if not all(c is None or (isinstance(c, int | float) and np.isfinite(c)) for c in cells):
+    if not all(c is None or _is_number(c) for c in cells):
         raise AnnotationError(f"{where}, data.ts: key 'value': expected numbers or null")
     values = np.array([np.nan if c is None else c for c in cells], dtype=np.float64)
     axis = _Axis(times, f"{where}, data.ts: key 'time'")
     facts = _read_results(_get(annotation, "result", list, where), values, axis, where)
+    name = str(data.get("id", task.get("id", "")))
+    if name.encode("utf-8", "replace").decode() != name:
+        raise AnnotationError(f"{where}, data: key 'id': got {name!r:.60}; expected valid Unicode")
     return AnnotatedSeries(
         values=values,
         facts=facts,
-        id=str(data.get("id", task.get("id", ""))),
+        id=name,
         index=tuple(times),
         provenance={"format": "label-studio", "task": task.get("id")},
     )
@@ -178,8 +191,10 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
 def _read_whole(value: dict[str, Any], name: str, where: str) -> str | float:
     if name == "period":
         period = _get(value, "number", (int, float), where)
-        if not 0 < period < float("inf"):
-            raise AnnotationError(f"{where}: key 'number': got {period}; expected steps above 0")
+        if not (_is_number(period) and period > 0):
+            raise AnnotationError(
+                f"{where}: key 'number': got {period!r:.60}; expected steps above 0"
+            )
         return float(period)
     return _one(value, "choices", CHOICES[name], where)[0]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from loracast.errors import AnnotationError
 from loracast.series._facts import Extremum, SeriesFacts, TrendSegment
@@ -126,10 +126,15 @@ class _Facts(_Part):
         return SeriesFacts(**data)
 
 
+def _unicode(text: str) -> str:
+    text.encode("utf-8")  # a lone surrogate is none, and could not be written again
+    return text
+
+
 class _Record(_Part):
     schema_version: Literal[1]
-    id: str = ""
-    values: Annotated[tuple[StrictInt | StrictFloat | None, ...], Field(min_length=1)]
+    id: Annotated[str, AfterValidator(_unicode)] = ""
+    values: Annotated[tuple[StrictFloat | None, ...], Field(min_length=1)]
     index: tuple[StrictInt | StrictFloat | StrictStr, ...] | None = None
     facts: _Facts
     annotation: dict[str, Any] | None = None
@@ -311,4 +316,6 @@ def _write(path: str | Path, lines: Iterable[str]) -> int:
                 count += 1
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be written ({error})") from error
+    except UnicodeEncodeError as error:
+        raise AnnotationError(f"{path}, line {count + 1}: cannot be written ({error})") from error
     return count
