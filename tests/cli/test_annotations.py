@@ -355,6 +355,37 @@ def test_import_can_drop_what_disagrees_with_the_rules(run: Any, tmp_path: Path)
     assert lines(out)[0]["sentences"]["trend"] == "It is increasing."
 
 
+def test_import_keeps_what_the_file_says_beyond_the_checked_fields(
+    run: Any, tmp_path: Path
+) -> None:
+    ours, studio, out = (tmp_path / n for n in ("a.jsonl", "l.json", "o.jsonl"))
+    made(run, ours, "--n", 30)
+    run("annotations", "import", ours, "--out", studio, "--format", "label-studio")
+    tasks = json.loads(studio.read_text())
+    for task in tasks:
+        task["annotations"] = task.pop("predictions")
+    studio.write_text(json.dumps(tasks))
+    for file in (ours, studio):
+        run("annotations", "import", file, "--out", out)
+        everything = {row["id"]: row["facts"] for row in lines(out)}
+        outcome = run("annotations", "import", file, "--out", out, "--agree", "max,min")
+        assert outcome.code == 0, outcome.err
+        kept = {row["id"]: row["facts"] for row in lines(out)}
+        assert kept
+        assert kept == {name: everything[name] for name in kept}
+        assert any(facts["change_points"] for facts in kept.values())
+        assert any(facts["period"] for facts in kept.values())
+        assert lines(out)[0]["provenance"]["agreed"] == ["max", "min"]
+
+
+def test_rejections_of_latents_are_logged_too(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "set.jsonl"
+    summary = made(run, out, "--n", 16, "--rule", "published")
+    assert summary["rejected"] > 0
+    log = lines(Path(summary["rejections"]))
+    assert len({row["row"] for row in log}) == summary["rejected"]
+
+
 # audit
 
 

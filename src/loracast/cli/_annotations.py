@@ -179,7 +179,7 @@ def generate(
             judge = LatentTeacher() if rule == "latents" else _rule_teacher(rule, watcher.advance)
             ruled = judge.describe(items)
     result = _filtered(items, labels, ruled, fields, who.name, rule)
-    summary = _write(result, out, form, log if teacher != "latents" else None, n)
+    summary = _write(result, out, form, log if fields or teacher != "latents" else None, n)
     if config is not None:
         summary["teacher"] = asdict(server.stats)
     report_rows(summary, as_json)
@@ -221,7 +221,7 @@ def import_(
             watcher.stage(f"check by {rules}", len(records))
             ruled = _rule_teacher(rules, watcher.advance).describe(records)
         labels = LatentTeacher().describe(records)
-        result = _filtered(records, labels, ruled, fields, "file", rules)
+        result = _filtered(records, labels, ruled, fields, "file", rules, fill=False)
     else:
         result = Agreement(tuple(records), ())
     summary = _write(result, out, form, log if fields else None, len(records))
@@ -291,10 +291,11 @@ def _filtered(
     fields: tuple[str, ...],
     teacher: str,
     rule: str,
+    fill: bool = True,
 ) -> Agreement:
     from loracast.studies.annotation import filter_agreement
 
-    return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule)
+    return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule, fill=fill)
 
 
 def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) -> dict[str, Any]:
