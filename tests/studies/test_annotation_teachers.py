@@ -591,8 +591,10 @@ def test_a_server_that_is_gone_is_one_line(items: Any, serve: Any) -> None:
     server = serve(items)
     gone = config(server, tries=2, base_url="http://127.0.0.1:9/v1", max_tokens=100_000)
     teacher = OpenAITeacher(gone)
-    with pytest.raises(AnnotationError, match=r"no answer after 2 tries.*127\.0\.0\.1"):
+    with pytest.raises(AnnotationError, match=r"no answer after 2 tries.*127\.0\.0\.1") as caught:
         teacher.describe(items)
+    assert "Errno" in str(caught.value)
+    assert "event loop" not in str(caught.value)
     assert teacher.stats.tokens == 0, "nothing was sent, nothing is counted"
 
 
