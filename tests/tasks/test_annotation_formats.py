@@ -149,6 +149,18 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path, read) -> None:
         read(tmp_path / "no.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_records, record_line(AnnotatedSeries(VALUES, FACTS))),
+        (read_published, published_line(AnnotatedSeries(VALUES, FACTS), 0)),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_the_rows(tmp_path: Path, read, text: str) -> None:
+    (tmp_path / "r.jsonl").write_text(text, encoding="utf-8-sig")
+    assert len(read(tmp_path / "r.jsonl")) == 1
+
+
 def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> None:
     path, record = tmp_path / "no" / "x", AnnotatedSeries(VALUES, FACTS)
     for write in (write_records, write_published, write_label_studio):
@@ -336,6 +348,11 @@ def test_a_region_drawn_by_hand_goes_to_the_nearest_step(tmp_path: Path) -> None
     assert (segment.start, segment.end, segment.label) == (1, 7, "flat")
     highest = read_label_studio(_export(tmp_path, [_hand_made(timeserieslabels=["maximum"])]))
     assert highest[0].facts.extrema == (Extremum("max", 2, 5.0, region_of(2, 8)),)
+
+
+def test_an_export_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(json.dumps([_hand_made()]), encoding="utf-8-sig")
+    assert len(read_label_studio(tmp_path / "e.json")) == 1
 
 
 def test_milliseconds_since_1970_on_a_time_axis(tmp_path: Path) -> None:

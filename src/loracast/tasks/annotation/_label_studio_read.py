@@ -29,7 +29,7 @@ def read_label_studio(path: str | Path) -> list[AnnotatedSeries]:
             with task, result and key; or no annotated task at all.
     """
     try:
-        tasks = json.loads(Path(path).read_text(encoding="utf-8"))
+        tasks = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(tasks, list):

@@ -286,7 +286,7 @@ def _validated(model: type[Any], data: Any, where: str) -> Any:
 def _rows(path: str | Path) -> Iterator[tuple[str, Any]]:
     """("FILE, line N", parsed JSON) of each line that is not blank."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from error
     found = False
