@@ -102,6 +102,14 @@ def _line(**change: object) -> str:
     return json.dumps(data)
 
 
+def _facts(**change: object) -> str:
+    return _line(facts={"length": 8} | change)
+
+
+_MAX = {"kind": "max", "index": 7, "region": "end"}
+_PLACED = _MAX | {"position": 7}
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
@@ -117,6 +125,16 @@ def _line(**change: object) -> str:
         (_line(mood="fine"), "mood: Extra inputs"),
         (_line(facts={"length": 8, "trend": "up"}), "facts.trend"),
         (_line(facts={"length": 8, "outliers": [1.5]}), "facts.outliers.0"),
+        (_facts(change_points=[8]), "facts: change point 8 in a series of 8 points"),
+        (_facts(outliers=[9]), "facts: outlier 9 in a series of 8 points"),
+        (_facts(segments=[{"start": 3, "end": 2, "label": "flat"}]), "facts: segment from 3 to 2"),
+        (_facts(segments=[{"start": 3, "end": 8, "label": "flat"}]), "facts: segment from 3 to 8"),
+        (_facts(period=8.5), "facts: a period of 8.5 steps in a series of 8 points"),
+        (_facts(extrema=[_MAX, _MAX]), "facts: extrema ['max', 'max']; at most one max and"),
+        (_facts(extrema=[_MAX | {"index": 8}]), "facts: max at 8 in a series of 8 points"),
+        (_facts(extrema=[_MAX | {"index": 0}]), "facts: max at 0 of 8 called 'end'"),
+        (_line(facts={"length": 10**400, "extrema": [_MAX]}), "facts.length"),
+        (_line(annotation={"length": 10**400, "extrema": [_PLACED]}), "annotation: length"),
         (_line(annotation={"length": "8"}), "annotation: length"),
         (_line(annotation={"length": 9}), "annotation of 9 points"),
         ('{"values": [NaN]}', "NaN is no JSON"),
@@ -411,6 +429,9 @@ def _with(path: str, value: object) -> dict:
         (_with("annotations.0.result.0",
                {"type": "number", "from_name": "period", "value": {"number": 10**400}}),
          "expected steps above 0"),
+        (_with("annotations.0.result.0",
+               {"type": "number", "from_name": "period", "value": {"number": 8.5}}),
+         "got 8.5; expected steps above 0 and at most 8"),
         (_with("annotations.0.result", None), "missing key 'result'"),
         (_with("annotations.0.result.0.value", None), "result 0: missing key 'value'"),
         (_with("annotations.0.result.0.type", None), "missing key 'type'"),

@@ -152,7 +152,7 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
                     f"{here}: key 'from_name': got {name!r:.60}; expected each of trend and noise "
                     "(choices) and period (number) at most once"
                 )
-            whole[name] = _read_whole(value, name, inside)
+            whole[name] = _read_whole(value, name, length, inside)
         elif kind == "timeserieslabels":
             start, end = axis.position(value, "start", inside), axis.position(value, "end", inside)
             for label in _one(value, "timeserieslabels", REGIONS, inside):
@@ -188,12 +188,13 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
     )
 
 
-def _read_whole(value: dict[str, Any], name: str, where: str) -> str | float:
+def _read_whole(value: dict[str, Any], name: str, length: int, where: str) -> str | float:
     if name == "period":
         period = _get(value, "number", (int, float), where)
-        if not (_is_number(period) and period > 0):
+        if not 0 < period <= length:
             raise AnnotationError(
-                f"{where}: key 'number': got {period!r:.60}; expected steps above 0"
+                f"{where}: key 'number': got {period!r:.60}; expected steps above 0 and at most "
+                f"{length}, the points of the series"
             )
         return float(period)
     return _one(value, "choices", CHOICES[name], where)[0]
