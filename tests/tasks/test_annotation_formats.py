@@ -390,6 +390,14 @@ def test_tasks_that_nobody_labelled_are_left_out(tmp_path: Path) -> None:
         read_label_studio(_export(tmp_path, [untouched, cancelled]))
 
 
+def test_answers_without_their_series_are_told_for_what_they_are(tmp_path: Path) -> None:
+    answer = Annotation.from_facts(FACTS).model_dump(mode="json") | {"prose": "It rises."}
+    match = "2 descriptions without their series, as `loracast annotate --format json` writes them"
+    with pytest.raises(AnnotationError, match=match) as caught:
+        read_label_studio(_export(tmp_path, [answer, answer]))
+    assert "\n" not in str(caught.value) and "Label Studio" in str(caught.value)
+
+
 def _with(path: str, value: object) -> dict:
     """The hand-made task with one place of it changed, or removed (None)."""
     task = _hand_made()

@@ -34,6 +34,12 @@ def read_label_studio(path: str | Path) -> list[AnnotatedSeries]:
         raise AnnotationError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(tasks, list):
         raise AnnotationError(f"{path}: got {type(tasks).__name__}; expected a list of tasks")
+    if tasks and all(isinstance(t, dict) and "schema_version" in t for t in tasks):
+        raise AnnotationError(
+            f"{path}: got {len(tasks)} descriptions without their series, as `loracast annotate "
+            "--format json` writes them; expected a Label Studio export or JSON lines with values "
+            "and facts; write --format label-studio, correct it there and export"
+        )
     found = []
     for number, task in enumerate(tasks):
         where = f"{path}, task {number}"
