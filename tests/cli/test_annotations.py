@@ -273,6 +273,42 @@ def test_bad_options_of_generate_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--cache", "{folder}/./s.jsonl"], "--cache"),
+        (["--rejected", "{folder}/s.jsonl"], "--rejected"),
+        (["--cache", "{folder}/b.jsonl", "--rejected", "{folder}/b.jsonl"], "--rejected"),
+        (["--cache", "{folder}/s.jsonl.rejected.jsonl"], "same file as --cache"),
+    ],
+)
+def test_one_file_is_not_written_as_two(
+    run: Any, tmp_path: Path, args: list[str], message: str
+) -> None:
+    """Answers that were paid for are not replaced by rows."""
+    given = [a.format(folder=tmp_path) for a in args]
+    teacher = ["--teacher", "openai", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
+    outcome = run(
+        "annotations", "generate", "--out", tmp_path / "s.jsonl", "--n", 2, *teacher, *given
+    )
+    assert message in outcome.message
+    assert "same file" in outcome.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_import_does_not_write_its_log_over_its_rows(run: Any, tmp_path: Path) -> None:
+    file, out, link = (tmp_path / n for n in ("a.jsonl", "o.jsonl", "l.jsonl"))
+    made(run, file, "--n", 2)
+    out.write_text("kept")
+    link.symlink_to(out)
+    args = ["annotations", "import", file, "--out", out, "--agree", "trend", "--rejected"]
+    for log in (out, link):
+        assert "same file" in run(*args, log).message
+    before = file.read_bytes()
+    assert "same file" in run(*args, file).message
+    assert (out.read_text(), file.read_bytes()) == ("kept", before)
+
+
 def test_a_file_that_cannot_be_written_is_one_line(run: Any, tmp_path: Path) -> None:
     for out in (tmp_path / "s.csv", tmp_path / "none" / "s.jsonl", tmp_path / "s"):
         assert "--out" in run("annotations", "generate", "--out", out, "--n", 2).message
@@ -317,6 +353,37 @@ def test_import_can_drop_what_disagrees_with_the_rules(run: Any, tmp_path: Path)
     assert "increasing, then decreasing" in log[1]["reason"]
     assert [row["id"] for row in lines(out)] == ["0"]
     assert lines(out)[0]["sentences"]["trend"] == "It is increasing."
+
+
+def test_import_keeps_what_the_file_says_beyond_the_checked_fields(
+    run: Any, tmp_path: Path
+) -> None:
+    ours, studio, out = (tmp_path / n for n in ("a.jsonl", "l.json", "o.jsonl"))
+    made(run, ours, "--n", 30)
+    run("annotations", "import", ours, "--out", studio, "--format", "label-studio")
+    tasks = json.loads(studio.read_text())
+    for task in tasks:
+        task["annotations"] = task.pop("predictions")
+    studio.write_text(json.dumps(tasks))
+    for file in (ours, studio):
+        run("annotations", "import", file, "--out", out)
+        everything = {row["id"]: row["facts"] for row in lines(out)}
+        outcome = run("annotations", "import", file, "--out", out, "--agree", "max,min")
+        assert outcome.code == 0, outcome.err
+        kept = {row["id"]: row["facts"] for row in lines(out)}
+        assert kept
+        assert kept == {name: everything[name] for name in kept}
+        assert any(facts["change_points"] for facts in kept.values())
+        assert any(facts["period"] for facts in kept.values())
+        assert lines(out)[0]["provenance"]["agreed"] == ["max", "min"]
+
+
+def test_rejections_of_latents_are_logged_too(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "set.jsonl"
+    summary = made(run, out, "--n", 16, "--rule", "published")
+    assert summary["rejected"] > 0
+    log = lines(Path(summary["rejections"]))
+    assert len({row["row"] for row in log}) == summary["rejected"]
 
 
 # audit

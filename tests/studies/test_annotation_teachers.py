@@ -467,6 +467,7 @@ GOOD = '{"trend": "flat", "noise": "low", "max": "end", "min": "middle"}'
         (GOOD.replace('"max": "end", ', ""), "missing key 'max'"),
         ("[" * 100_000, "no JSON object"),
         ('{"trend":' * 20_000, "broken JSON"),
+        (GOOD.replace('"flat"', "9" * 5000), "broken JSON"),
     ],
 )
 def test_wrong_answers_are_told_in_one_line(content: str | None, reason: str) -> None:
@@ -590,8 +591,10 @@ def test_a_server_that_is_gone_is_one_line(items: Any, serve: Any) -> None:
     server = serve(items)
     gone = config(server, tries=2, base_url="http://127.0.0.1:9/v1", max_tokens=100_000)
     teacher = OpenAITeacher(gone)
-    with pytest.raises(AnnotationError, match=r"no answer after 2 tries.*127\.0\.0\.1"):
+    with pytest.raises(AnnotationError, match=r"no answer after 2 tries.*127\.0\.0\.1") as caught:
         teacher.describe(items)
+    assert "Errno" in str(caught.value)
+    assert "event loop" not in str(caught.value)
     assert teacher.stats.tokens == 0, "nothing was sent, nothing is counted"
 
 
@@ -827,6 +830,8 @@ def test_the_cache_only_grows(items: Any, serve: Any, tmp_path: Path) -> None:
     "content",
     [
         b"precious notes without an end of line",
+        b'{"a": 1}',
+        b'{"a": 1}\n{"event": "sent", "req',
         b"a,b\n1,2\n",
         b'{"schema_version": 1}\n',
         b'{"event": "sent", "request": 0, "key": "a", "tokens": -1, "cost": 0}\n',
@@ -841,6 +846,25 @@ def test_a_file_that_is_no_cache_is_refused_and_left_alone(tmp_path: Path, conte
     with pytest.raises(AnnotationError, match=r"c\.jsonl, line 1: is no line of a cache"):
         AnswerCache(path)
     assert path.read_bytes() == content
+
+
+def test_only_a_cut_event_is_taken_off_a_cache(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    with AnswerCache(path) as cache:
+        cache.sent("a", 1, Decimal(0))
+    whole = path.read_bytes()
+    for cut in (b'{"ev', b'{"event": "failed", "request": 0, "rea'):
+        path.write_bytes(whole + cut)
+        AnswerCache(path, read_only=True)
+        assert path.read_bytes() == whole + cut
+        AnswerCache(path).close()
+        assert path.read_bytes() == whole
+    for foreign in (b"notes", b'{"a": 1}', b'{"event": "party"'):
+        path.write_bytes(whole + foreign)
+        for read_only in (True, False):
+            with pytest.raises(AnnotationError, match=r"c\.jsonl, line 2: is no line of a cache"):
+                AnswerCache(path, read_only=read_only)
+        assert path.read_bytes() == whole + foreign
 
 
 def test_one_cache_serves_one_process_at_a_time(tmp_path: Path) -> None:

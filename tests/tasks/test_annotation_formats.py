@@ -102,18 +102,39 @@ def _line(**change: object) -> str:
     return json.dumps(data)
 
 
+def _facts(**change: object) -> str:
+    return _line(facts={"length": 8} | change)
+
+
+_MAX = {"kind": "max", "index": 7, "region": "end"}
+_PLACED = _MAX | {"position": 7}
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
         (_line(values=None), "values: Field required"),
         (_line(values=[]), "values"),
         (_line(values=[1, "2"]), "values.1"),
+        (_line(values=[1, 10**400]), "values.1"),
+        (_line(values=[1, True]), "values.1"),
+        (_line(id="\ud800"), "id"),
         (_line(values=[1, 2]), "got 2 values and facts of 8 points"),
         (_line(index=[1, 2]), "got 8 values and index of 2 points"),
         (_line(schema_version=2), "schema_version"),
         (_line(mood="fine"), "mood: Extra inputs"),
         (_line(facts={"length": 8, "trend": "up"}), "facts.trend"),
         (_line(facts={"length": 8, "outliers": [1.5]}), "facts.outliers.0"),
+        (_facts(change_points=[8]), "facts: change point 8 in a series of 8 points"),
+        (_facts(outliers=[9]), "facts: outlier 9 in a series of 8 points"),
+        (_facts(segments=[{"start": 3, "end": 2, "label": "flat"}]), "facts: segment from 3 to 2"),
+        (_facts(segments=[{"start": 3, "end": 8, "label": "flat"}]), "facts: segment from 3 to 8"),
+        (_facts(period=8.5), "facts: a period of 8.5 steps in a series of 8 points"),
+        (_facts(extrema=[_MAX, _MAX]), "facts: extrema ['max', 'max']; at most one max and"),
+        (_facts(extrema=[_MAX | {"index": 8}]), "facts: max at 8 in a series of 8 points"),
+        (_facts(extrema=[_MAX | {"index": 0}]), "facts: max at 0 of 8 called 'end'"),
+        (_line(facts={"length": 10**400, "extrema": [_MAX]}), "facts.length"),
+        (_line(annotation={"length": 10**400, "extrema": [_PLACED]}), "annotation: length"),
         (_line(annotation={"length": "8"}), "annotation: length"),
         (_line(annotation={"length": 9}), "annotation of 9 points"),
         ('{"values": [NaN]}', "NaN is no JSON"),
@@ -146,6 +167,18 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path, read) -> None:
         read(tmp_path / "no.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_records, record_line(AnnotatedSeries(VALUES, FACTS))),
+        (read_published, published_line(AnnotatedSeries(VALUES, FACTS), 0)),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_the_rows(tmp_path: Path, read, text: str) -> None:
+    (tmp_path / "r.jsonl").write_text(text, encoding="utf-8-sig")
+    assert len(read(tmp_path / "r.jsonl")) == 1
+
+
 def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> None:
     path, record = tmp_path / "no" / "x", AnnotatedSeries(VALUES, FACTS)
     for write in (write_records, write_published, write_label_studio):
@@ -153,6 +186,16 @@ def test_a_folder_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> None
             write(path, [record])
     with pytest.raises(AnnotationError, match="cannot be written"):
         write_csv(path, [Annotation.from_facts(FACTS)])
+
+
+def test_text_that_is_no_unicode_cannot_be_written(tmp_path: Path) -> None:
+    fine = AnnotatedSeries(VALUES, FACTS, "a")
+    bad = replace(fine, id="\ud800", sentences={"trend": "\ud800"})
+    for write in (write_records, write_published):
+        with pytest.raises(AnnotationError, match=r"rows\.jsonl, line 2: .*\\ud800"):
+            write(tmp_path / "rows.jsonl", [fine, bad])
+    with pytest.raises(AnnotationError, match=r"rows\.json: series '\\ud800': "):
+        write_label_studio(tmp_path / "rows.json", [fine, bad])
 
 
 def test_the_published_format_both_ways(tmp_path: Path) -> None:
@@ -184,8 +227,10 @@ def test_the_published_rows_survive(shared_dir, tmp_path: Path) -> None:
         ({"input": "Describe it."}, "input: got no series"),
         ({"input": "Series: []"}, "input: could not convert"),
         ({"input": "Series: [1, x]"}, "input: could not convert"),
-        ({"output": "It rises."}, "output: Expecting value"),
+        ({"output": "It rises."}, "output: got no JSON (Expecting value"),
         ({"output": "[]"}, "output: got list"),
+        ({"output": "9" * 5000}, "output: got no JSON"),
+        ({"output": "[" * 100_000}, "output: got no JSON"),
         ({"output": '{"mood": "x"}'}, "output: got the keys ['mood']"),
         ({"output": '{"trend": 1}'}, "output: trend: got 1"),
         ({"index": "0"}, "index"),
@@ -323,6 +368,11 @@ def test_a_region_drawn_by_hand_goes_to_the_nearest_step(tmp_path: Path) -> None
     assert highest[0].facts.extrema == (Extremum("max", 2, 5.0, region_of(2, 8)),)
 
 
+def test_an_export_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(json.dumps([_hand_made()]), encoding="utf-8-sig")
+    assert len(read_label_studio(tmp_path / "e.json")) == 1
+
+
 def test_milliseconds_since_1970_on_a_time_axis(tmp_path: Path) -> None:
     task = _submitted(label_studio_task(AnnotatedSeries(VALUES, SeriesFacts(8), "a", DAYS)))
     third = int(np.datetime64("2024-03-03", "ms").astype(int))
@@ -338,6 +388,14 @@ def test_tasks_that_nobody_labelled_are_left_out(tmp_path: Path) -> None:
     assert len(read_label_studio(_export(tmp_path, [untouched, _hand_made(), cancelled]))) == 1
     with pytest.raises(AnnotationError, match="2 tasks, none annotated"):
         read_label_studio(_export(tmp_path, [untouched, cancelled]))
+
+
+def test_answers_without_their_series_are_told_for_what_they_are(tmp_path: Path) -> None:
+    answer = Annotation.from_facts(FACTS).model_dump(mode="json") | {"prose": "It rises."}
+    match = "2 descriptions without their series, as `loracast annotate --format json` writes them"
+    with pytest.raises(AnnotationError, match=match) as caught:
+        read_label_studio(_export(tmp_path, [answer, answer]))
+    assert "\n" not in str(caught.value) and "Label Studio" in str(caught.value)
 
 
 def _with(path: str, value: object) -> dict:
@@ -370,7 +428,18 @@ def _with(path: str, value: object) -> dict:
         (_with("data.ts.value", None), "data.ts: missing key 'value'"),
         (_with("data.ts.value", [1]), "got 8 times and 1 values"),
         (_with("data.ts.value.1", "x"), "expected numbers or null"),
+        (_with("data.ts.value.1", 10**400), "data.ts: key 'value': expected numbers or null"),
+        (_with("data.ts.time.1", 10**400), "key 'time': got a time that is no number"),
+        (_with("data.id", "\ud800"), r"data: key 'id': got '\ud800'; expected valid Unicode"),
+        (_hand_made(end=10**400), "key 'end': got a time that is no number"),
         (_with("data.ts.time.1", "x"), "expected numbers only, or ISO 8601"),
+        (_with("data.ts.time", ["2024-01-01"] * 7 + ["NaT"]), "key 'time': got 'NaT'; expected"),
+        (_with("annotations.0.result.0",
+               {"type": "number", "from_name": "period", "value": {"number": 10**400}}),
+         "expected steps above 0"),
+        (_with("annotations.0.result.0",
+               {"type": "number", "from_name": "period", "value": {"number": 8.5}}),
+         "got 8.5; expected steps above 0 and at most 8"),
         (_with("annotations.0.result", None), "missing key 'result'"),
         (_with("annotations.0.result.0.value", None), "result 0: missing key 'value'"),
         (_with("annotations.0.result.0.type", None), "missing key 'type'"),
@@ -390,6 +459,16 @@ def _with(path: str, value: object) -> dict:
 )  # fmt: skip
 def test_a_broken_label_is_named_with_task_and_key(tmp_path: Path, task, match: str) -> None:
     with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
+        read_label_studio(_export(tmp_path, [task]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", [1e300, 10**400, -(2**63), "NaT", ""])
+def test_a_time_beyond_all_clocks_is_refused(tmp_path: Path, end: object) -> None:
+    task = _submitted(label_studio_task(AnnotatedSeries(VALUES, SeriesFacts(8), "a", DAYS)))
+    value = {"start": "2024-03-03", "end": end, "timeserieslabels": ["flat"]}
+    task["annotations"][1]["result"] = [{"type": "timeserieslabels", "value": value}]
+    with pytest.raises(AnnotationError, match="task 0, result 0, value: key 'end': got ") as caught:
         read_label_studio(_export(tmp_path, [task]))
     assert "\n" not in str(caught.value)
 

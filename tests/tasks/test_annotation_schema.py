@@ -170,7 +170,9 @@ def test_json_that_is_no_annotation_is_one_clear_line(change, match) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "[1]", "null", b"\xff\xfe", "{"])
+@pytest.mark.parametrize(
+    "text", ["", "<html>", "[1]", "null", b"\xff\xfe", "{", "9" * 5000, "[" * 100_000]
+)
 def test_no_json_object_is_one_clear_line(text) -> None:
     with pytest.raises(AnnotationError, match=r"expected a JSON object|got no JSON") as caught:
         Annotation.read(text)

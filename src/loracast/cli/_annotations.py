@@ -14,7 +14,7 @@ import typer
 from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._options import AsJson, Seed, split_names, whole
-from loracast.cli._output import check_target, print_json, write_whole
+from loracast.cli._output import check_apart, check_target, print_json, write_whole
 from loracast.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
@@ -127,6 +127,9 @@ def generate(
     fields = _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
+    answers = cache or out.with_name(f"{out.name}.cache.jsonl")
+    bought = {"--cache": answers} if teacher == "openai" else {}
+    check_apart({"--out": out, **bought, "--rejected": log})
     names = split_names(families)
 
     from loracast.cli._progress import Watcher
@@ -149,7 +152,7 @@ def generate(
             max_tokens=max_tokens,
             max_cost=max_cost,
             prices=Prices(price_in, price_out),
-            cache=cache or out.with_name(f"{out.name}.cache.jsonl"),
+            cache=answers,
             workers=workers,
             tries=tries,
             timeout=timeout,
@@ -176,7 +179,7 @@ def generate(
             judge = LatentTeacher() if rule == "latents" else _rule_teacher(rule, watcher.advance)
             ruled = judge.describe(items)
     result = _filtered(items, labels, ruled, fields, who.name, rule)
-    summary = _write(result, out, form, log if teacher != "latents" else None, n)
+    summary = _write(result, out, form, log if fields or teacher != "latents" else None, n)
     if config is not None:
         summary["teacher"] = asdict(server.stats)
     report_rows(summary, as_json)
@@ -206,6 +209,8 @@ def import_(
     fields = () if agree is None else _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
+    check_apart({"FILE": file, "--rejected": log})
+    check_apart({"--out": out, "--rejected": log})
 
     from loracast.cli._progress import Watcher
     from loracast.studies.annotation import Agreement, LatentTeacher, read_labelled
@@ -216,7 +221,7 @@ def import_(
             watcher.stage(f"check by {rules}", len(records))
             ruled = _rule_teacher(rules, watcher.advance).describe(records)
         labels = LatentTeacher().describe(records)
-        result = _filtered(records, labels, ruled, fields, "file", rules)
+        result = _filtered(records, labels, ruled, fields, "file", rules, fill=False)
     else:
         result = Agreement(tuple(records), ())
     summary = _write(result, out, form, log if fields else None, len(records))
@@ -286,10 +291,11 @@ def _filtered(
     fields: tuple[str, ...],
     teacher: str,
     rule: str,
+    fill: bool = True,
 ) -> Agreement:
     from loracast.studies.annotation import filter_agreement
 
-    return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule)
+    return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule, fill=fill)
 
 
 def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import typer
 
 from loracast.errors import ConfigError, StorageError
 
-__all__ = ["check_target", "finite", "print_json", "write_frame", "write_whole"]
+__all__ = ["check_apart", "check_target", "finite", "print_json", "write_frame", "write_whole"]
 
 FRAME_SUFFIXES = (".csv", ".parquet")
 
@@ -42,6 +42,25 @@ def check_target(path: Path | None, suffixes: Sequence[str], option: str) -> Non
         raise StorageError(f"{option} {path}: no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
         raise StorageError(f"{option} {path}: folder {path.parent} cannot be written to")
+
+
+def check_apart(files: Mapping[str, Path]) -> None:
+    """Refuse two options that name the same file, also through links, before any work is done.
+
+    Args:
+        files: by the option that named each.
+
+    Raises:
+        ConfigError: one would be written over the other.
+    """
+    taken: dict[str, str] = {}
+    for option, path in files.items():
+        other = taken.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise ConfigError(
+                f"{option} {path}: is the same file as {other}, and would replace it; name another "
+                f"one with {option}"
+            )
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -73,11 +73,13 @@ def filter_agreement(
     *,
     teacher: str,
     rule: str,
+    fill: bool = True,
 ) -> Agreement:
     """Keep the rows in which teacher and rule agree.
 
     A kept row has the rule's facts, with its numbers (places, slope, sigma), and in a field that
-    did not have to agree the teacher's label, where it gives one.
+    did not have to agree the teacher's label, where it gives one. Without `fill` it has all that
+    the teacher says and nothing of the rule.
 
     Args:
         items: N series.
@@ -86,6 +88,7 @@ def filter_agreement(
         fields: that have to agree, some of trend, noise, max and min; none keeps every answer.
         teacher: its name, for the log and the provenance.
         rule: likewise.
+        fill: whether a kept row takes the rule's facts; a rule that only selects rows does not.
 
     Raises:
         AnnotationError: an unknown field, or numbers of rows that differ.
@@ -107,7 +110,9 @@ def filter_agreement(
         rejections += found
         if not found:
             assert label.facts is not None
-            facts = label.facts if truth.facts is None else _merged(truth.facts, label.facts)
+            facts = label.facts
+            if fill and truth.facts is not None:
+                facts = _merged(truth.facts, facts)
             origin = {**item.provenance, "teacher": teacher, **label.provenance}
             if fields:
                 origin |= {"rule": rule, "agreed": list(fields)}
@@ -116,7 +121,7 @@ def filter_agreement(
                 replace(
                     item,
                     facts=facts,
-                    annotation=None,
+                    annotation=item.annotation if own and not fill else None,
                     sentences=item.sentences if own else None,
                     provenance=origin,
                 )

@@ -29,6 +29,7 @@ EVENTS = {
     "answer": ("request", "key", "text", "limit", "tokens", "cost"),
     "failed": ("request", "reason", "tokens", "cost"),
 }
+BEGINNINGS = tuple(f'{{"event": "{event}", "request": '.encode() for event in EVENTS)
 
 
 class AnswerCache:
@@ -59,7 +60,10 @@ class AnswerCache:
             else:
                 self._file = self.path.open("a+b", buffering=0)
                 content = self._locked(self._file)
-            self._read(content[: content.rfind(b"\n") + 1])
+            whole = content.rfind(b"\n") + 1
+            self._read(content[:whole], content[whole:])
+            if self._file is not None and whole < len(content):
+                os.ftruncate(self._file.fileno(), whole)  # only now is it known to be a cache
         except OSError as error:
             self.close()
             raise StorageError(
@@ -148,17 +152,12 @@ class AnswerCache:
                 f"{self.path}: another process uses this cache; wait for it or name another file"
             ) from error
         file.seek(0)
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        # A cache begins with a brace: never shorten a file that is something else.
-        if whole < len(content) and content[:1] == b"{":
-            os.ftruncate(file.fileno(), whole)
-        elif whole < len(content):
-            raise AnnotationError(f"{self.path}, line 1: is no line of a cache; name another file")
-        return content
+        return file.read()
 
-    def _read(self, content: bytes) -> None:
-        for number, line in enumerate(content.splitlines(), 1):
+    def _read(self, content: bytes, cut: bytes) -> None:
+        """Take the whole lines, and make sure that a cut last one is the beginning of an event."""
+        lines = content.splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
                 names = EVENTS[row["event"]]
@@ -174,7 +173,12 @@ class AnswerCache:
             except (ValueError, KeyError, TypeError, RecursionError):
                 fine = False
             if not fine:
-                raise AnnotationError(
-                    f"{self.path}, line {number}: is no line of a cache; name another file"
-                )
+                raise self._foreign(number)
             self._take(row)
+        if not any(cut.startswith(b) or b.startswith(cut) for b in BEGINNINGS):
+            raise self._foreign(len(lines) + 1)
+
+    def _foreign(self, number: int) -> AnnotationError:
+        return AnnotationError(
+            f"{self.path}, line {number}: is no line of a cache; name another file"
+        )

@@ -213,7 +213,7 @@ class Exchange:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 reason = f"{self._where}: its certificate is not trusted ({printable(cause)})"
                 return Failure("certificate", reason, fatal=True), False
-        last = causes[-1]
+        last = _root(causes)
         reason = f"{self._where}: {self._clean(printable(last) or type(last).__name__)}"
         sent = not any(type(cause).__name__ in NOTHING_SENT for cause in causes)
         return Failure("connection", reason), sent
@@ -277,6 +277,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def _root(causes: list[BaseException]) -> BaseException:
+    """What a user can act on: the last error of the system, else the last that was named a cause.
+
+    The last of all may be a mere context, such as a library's probe for an event loop.
+    """
+    system = [error for error in causes if isinstance(error, OSError)]
+    if system:
+        return system[-1]
+    last = causes[0]
+    while last.__cause__ is not None:
+        last = last.__cause__
+    return last
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float:

@@ -166,7 +166,7 @@ def _json_object(text: str) -> dict[str, Any]:
     decoder = json.JSONDecoder(object_pairs_hook=_no_repeats)
     try:
         data, end = decoder.raw_decode(shown, start)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number may have too many digits
         raise AnnotationError(f"broken JSON in the answer ({printable(text, 60)!r})") from None
     if "{" in shown[end:]:
         raise AnnotationError("several JSON objects in the answer; expected one")

@@ -129,10 +129,13 @@ def stamps(times: Sequence[Any], where: str) -> np.ndarray:
         try:
             if isinstance(time, str):
                 text = time.removesuffix("Z").removesuffix("+00:00")
-                out.append(np.datetime64(text, "ms"))
+                stamp = np.datetime64(text, "ms")
             else:
-                out.append(np.datetime64(round(time), "ms"))
-        except (ValueError, TypeError) as error:
+                stamp = np.datetime64(round(time), "ms")
+            if np.isnat(stamp):
+                raise ValueError("no time")
+            out.append(stamp)
+        except (ValueError, TypeError, OverflowError) as error:
             raise AnnotationError(
                 f"{where}: got {time!r:.60}; expected numbers only, or ISO 8601 text in UTC only"
             ) from error
@@ -152,4 +155,10 @@ def write_label_studio(
         Path(path).write_text(json.dumps(tasks, ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be written ({error})") from error
+    except UnicodeEncodeError as error:
+        names = [task["data"]["id"] for task in tasks]
+        wrong = next((n for n in names if n.encode("utf-8", "replace").decode() != n), "")
+        raise AnnotationError(
+            f"{path}: series {wrong!r}: cannot be written as UTF-8 ({error.reason})"
+        ) from error
     return len(tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ def read_label_studio(path: str | Path) -> list[AnnotatedSeries]:
             with task, result and key; or no annotated task at all.
     """
     try:
-        tasks = json.loads(Path(path).read_text(encoding="utf-8"))
+        tasks = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(tasks, list):
         raise AnnotationError(f"{path}: got {type(tasks).__name__}; expected a list of tasks")
+    if tasks and all(isinstance(t, dict) and "schema_version" in t for t in tasks):
+        raise AnnotationError(
+            f"{path}: got {len(tasks)} descriptions without their series, as `loracast annotate "
+            "--format json` writes them; expected a Label Studio export or JSON lines with values "
+            "and facts; write --format label-studio, correct it there and export"
+        )
     found = []
     for number, task in enumerate(tasks):
         where = f"{path}, task {number}"
@@ -67,6 +74,15 @@ def _get(
     return value
 
 
+def _is_number(value: Any) -> bool:
+    """A finite number that float64 can hold (a comparison with NaN is false)."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
+
+
 class _Axis:
     """Positions of times as an export writes them."""
 
@@ -79,7 +95,7 @@ class _Axis:
     def _numbers(self, times: list[Any], where: str) -> np.ndarray:
         if self.text:
             return stamps(times, where).astype(np.int64).astype(np.float64)
-        if not all(isinstance(t, int | float) and np.isfinite(t) for t in times):
+        if not all(map(_is_number, times)):
             raise AnnotationError(f"{where}: got a time that is no number; expected all numbers")
         return np.array(times, dtype=np.float64)
 
@@ -106,15 +122,18 @@ def _read_task(task: dict[str, Any], annotation: Any, where: str) -> AnnotatedSe
             f"{where}, data.ts: got {len(times)} times and {len(cells)} values; expected as many, "
             "at least one"
         )
-    if not all(c is None or (isinstance(c, int | float) and np.isfinite(c)) for c in cells):
+    if not all(c is None or _is_number(c) for c in cells):
         raise AnnotationError(f"{where}, data.ts: key 'value': expected numbers or null")
     values = np.array([np.nan if c is None else c for c in cells], dtype=np.float64)
     axis = _Axis(times, f"{where}, data.ts: key 'time'")
     facts = _read_results(_get(annotation, "result", list, where), values, axis, where)
+    name = str(data.get("id", task.get("id", "")))
+    if name.encode("utf-8", "replace").decode() != name:
+        raise AnnotationError(f"{where}, data: key 'id': got {name!r:.60}; expected valid Unicode")
     return AnnotatedSeries(
         values=values,
         facts=facts,
-        id=str(data.get("id", task.get("id", ""))),
+        id=name,
         index=tuple(times),
         provenance={"format": "label-studio", "task": task.get("id")},
     )
@@ -139,7 +158,7 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
                     f"{here}: key 'from_name': got {name!r:.60}; expected each of trend and noise "
                     "(choices) and period (number) at most once"
                 )
-            whole[name] = _read_whole(value, name, inside)
+            whole[name] = _read_whole(value, name, length, inside)
         elif kind == "timeserieslabels":
             start, end = axis.position(value, "start", inside), axis.position(value, "end", inside)
             for label in _one(value, "timeserieslabels", REGIONS, inside):
@@ -175,11 +194,14 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
     )
 
 
-def _read_whole(value: dict[str, Any], name: str, where: str) -> str | float:
+def _read_whole(value: dict[str, Any], name: str, length: int, where: str) -> str | float:
     if name == "period":
         period = _get(value, "number", (int, float), where)
-        if not 0 < period < float("inf"):
-            raise AnnotationError(f"{where}: key 'number': got {period}; expected steps above 0")
+        if not 0 < period <= length:
+            raise AnnotationError(
+                f"{where}: key 'number': got {period!r:.60}; expected steps above 0 and at most "
+                f"{length}, the points of the series"
+            )
         return float(period)
     return _one(value, "choices", CHOICES[name], where)[0]
 

@@ -46,7 +46,7 @@ def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> Se
         raise AnnotationError(f"got a series of {length} points; expected at least 1")
     try:
         data = json.loads(text, parse_float=Decimal, object_pairs_hook=_no_repeats)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:  # numbers beyond any bound
         raise AnnotationError(f"got no JSON in the answer {text!r:.80} ({error})") from error
     if not isinstance(data, dict):
         raise AnnotationError(f"got the answer {text!r:.80}; expected a JSON object")

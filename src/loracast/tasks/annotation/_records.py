@@ -16,10 +16,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from loracast.errors import AnnotationError
-from loracast.series._facts import Extremum, SeriesFacts, TrendSegment
+from loracast.series._facts import Extremum, SeriesFacts, TrendSegment, region_of
 from loracast.tasks.annotation._prompt import annotation_prompt
 from loracast.tasks.annotation._schema import (
     SCHEMA_VERSION,
@@ -27,6 +36,7 @@ from loracast.tasks.annotation._schema import (
     Annotation,
     FieldName,
     Label,
+    Length,
     Level,
     Position,
     Region,
@@ -100,7 +110,7 @@ class _Extremum(_Part):
 
 
 class _Facts(_Part):
-    length: Annotated[int, Field(ge=1, strict=True)]
+    length: Length
     trend: Label | None = None
     slope: float | None = None
     segments: tuple[_Segment, ...] = ()
@@ -115,6 +125,35 @@ class _Facts(_Part):
     clear: frozenset[FieldName] = frozenset()
     soft_labels: dict[FieldName, dict[str, Share]] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _inside(self) -> _Facts:
+        """What contradicts the length of the series, or itself, would be trained on as truth."""
+        where = f"in a series of {self.length} points"
+        places = [("change point", k) for k in self.change_points]
+        places += [("outlier", k) for k in self.outliers]
+        places += [(f"{e.kind} at", e.index) for e in self.extrema]
+        for name, place in places:
+            if place >= self.length:
+                raise ValueError(f"{name} {str(place)[:20]} {where}; expected a position inside it")
+        for s in self.segments:
+            if not s.start <= s.end < self.length:
+                raise ValueError(
+                    f"segment from {str(s.start)[:20]} to {str(s.end)[:20]} {where}; expected an "
+                    "end inside it, and not before the start"
+                )
+        if self.period is not None and self.period > self.length:
+            raise ValueError(f"a period of {self.period:g} steps {where}; expected no longer one")
+        kinds = [e.kind for e in self.extrema]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"extrema {kinds[:4]}; at most one max and one min")
+        for e in self.extrema:
+            if e.index != UNKNOWN_INDEX and region_of(e.index, self.length) != e.region:
+                raise ValueError(
+                    f"{e.kind} at {e.index} of {self.length} called {e.region!r}; that position "
+                    f"lies in the {region_of(e.index, self.length)!r}"
+                )
+        return self
+
     def facts(self) -> SeriesFacts:
         data = dict(self)
         data["segments"] = tuple(
@@ -126,10 +165,15 @@ class _Facts(_Part):
         return SeriesFacts(**data)
 
 
+def _unicode(text: str) -> str:
+    text.encode("utf-8")  # a lone surrogate is none, and could not be written again
+    return text
+
+
 class _Record(_Part):
     schema_version: Literal[1]
-    id: str = ""
-    values: Annotated[tuple[StrictInt | StrictFloat | None, ...], Field(min_length=1)]
+    id: Annotated[str, AfterValidator(_unicode)] = ""
+    values: Annotated[tuple[StrictFloat | None, ...], Field(min_length=1)]
     index: tuple[StrictInt | StrictFloat | StrictStr, ...] | None = None
     facts: _Facts
     annotation: dict[str, Any] | None = None
@@ -248,8 +292,10 @@ def read_published(path: str | Path) -> list[AnnotatedSeries]:
             if not isinstance(sentences, dict):
                 raise AnnotationError(f"got {type(sentences).__name__}; expected a JSON object")
             facts = facts_from_sentences(sentences, len(values))
-        except (json.JSONDecodeError, AnnotationError) as error:
+        except AnnotationError as error:
             raise AnnotationError(f"{where}: output: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise AnnotationError(f"{where}: output: got no JSON ({error})") from error
         provenance = {"format": "published", "index": row.index}
         out.append(
             AnnotatedSeries(values, facts, str(row.index), None, None, sentences, provenance)
@@ -279,7 +325,7 @@ def _validated(model: type[Any], data: Any, where: str) -> Any:
 def _rows(path: str | Path) -> Iterator[tuple[str, Any]]:
     """("FILE, line N", parsed JSON) of each line that is not blank."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from error
     found = False
@@ -309,4 +355,6 @@ def _write(path: str | Path, lines: Iterable[str]) -> int:
                 count += 1
     except OSError as error:
         raise AnnotationError(f"{path}: cannot be written ({error})") from error
+    except UnicodeEncodeError as error:
+        raise AnnotationError(f"{path}, line {count + 1}: cannot be written ({error})") from error
     return count

@@ -44,6 +44,8 @@ FieldName = Literal[
 # The names by which confidence, abstention and scores speak of the parts of an annotation.
 ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 Index = StrictInt | StrictFloat | StrictStr
+# More points than any memory holds; a share of the length is still exact in float64.
+Length = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 Position = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -119,7 +121,7 @@ class Annotation(_Part):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: str | None = None
-    length: Annotated[int, Field(ge=1, strict=True)]
+    length: Length
     index_unit: str | None = None
     value_unit: str | None = None
     trend: Trend | None = None
@@ -253,7 +255,7 @@ class Annotation(_Part):
         if isinstance(data, str | bytes):
             try:
                 data = json.loads(data)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise AnnotationError(f"{where}: got no JSON ({error})") from error
         if not isinstance(data, Mapping):
             raise AnnotationError(f"{where}: got {type(data).__name__}; expected a JSON object")
