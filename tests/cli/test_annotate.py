@@ -179,6 +179,9 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     longer = file("longer", list(np.sin(np.arange(5000))))
     bare = ("annotate", "--model", base, longer, "--max-points", 10**5)
     assert "the model has 4096" in run(*bare).message
+    zoned = tmp_path / "zoned.csv"
+    zoned.write_text("ds,y\n2024-01-01T00:00:00+02:00,1\n2024-01-01T01:00:00+02:00,2\n")
+    assert "has the time zone +02:00" in run(*ask, zoned).message
     assert "--format" in run(*ask, long, "--format", "xml").message
     assert "--lang" in run(*ask, long, "--lang", "de").message
     assert "--threshold" in run(*ask, long, "--threshold", 2).message
