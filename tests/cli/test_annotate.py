@@ -17,6 +17,7 @@ from loracast.tasks.annotation import (
     LABEL_FIELDS,
     AnnotatedSeries,
     Annotation,
+    label_studio_config,
     prose,
     write_published,
     write_records,
@@ -93,6 +94,13 @@ def test_annotations_in_three_formats(run, trained: Path, data: Path, tmp_path: 
     file = tmp_path / "tasks.json"
     done = run("annotate", three, "--adapter", trained, "--format", "label-studio", "--out", file)
     assert done.code == 0 and done.out == ""
+    config = tmp_path / "tasks.xml"
+    assert f"written to {file} and {config}" in done.err
+    assert config.read_text() == label_studio_config()
+    config.write_text("<View/>\n")
+    again = run("annotate", three, "--adapter", trained, "--format", "label-studio", "--out", file)
+    assert f"{config} is there and is another" in again.message
+    assert config.read_text() == "<View/>\n"
     tasks = json.loads(file.read_text())
     for task, annotation in zip(tasks, made, strict=True):
         told = {r["from_name"]: r["value"] for r in task["predictions"][0]["result"]}

@@ -124,8 +124,9 @@ def _shown_times(record: AnnotatedSeries) -> list[int | float | str]:
     different, counts = np.unique(times, return_counts=True)
     if len(different) < len(times):
         raise AnnotationError(
-            f"{where}: got {different[counts.argmax()]} for {counts.max()} points when rounded down "
-            "to milliseconds; expected different times, or labels would move: count positions or milliseconds"
+            f"{where}: got {different[counts.argmax()]} for {counts.max()} points when rounded "
+            "down to milliseconds; expected different times, or labels would move: count "
+            "positions or milliseconds"
         )
     return [str(v) for v in np.datetime_as_string(times, unit="ms")]
 
