@@ -169,6 +169,18 @@ def test_labels_of_a_file_against_an_annotator(
     assert [a["id"] for a in tuned["answers"]] == left
 
 
+def test_a_missing_font_is_said_before_the_work(
+    run, base: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("loracast.api._annotation_plot._CHINESE_FONTS", ("No Such Font",))
+    monkeypatch.setattr("loracast.api.Annotator.from_pretrained", work)
+    ask = ("annotate", data / "three.csv", "--model", base, "--plot", tmp_path / "p.png")
+    assert "no font for a Chinese caption" in run(*ask, "--lang", "zh").message
+
+
 def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) -> None:
     def file(name: str, values: list[float]) -> Path:
         path = tmp_path / f"{name}.csv"

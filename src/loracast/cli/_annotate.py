@@ -87,8 +87,10 @@ def annotate(
     if out is not None and form == "label-studio":
         check_config(out, _has_timestamps(panel))
 
-    from loracast.api import Annotator, plot_annotations
+    from loracast.api import Annotator, check_caption_font, plot_annotations
 
+    if plot is not None:
+        check_caption_font(lang)
     annotator = (
         Annotator.from_pretrained(model or "embedded")
         if adapter is None
