@@ -68,6 +68,32 @@ def test_four_series_in_one_picture(tmp_path: Path, name: str, head: bytes) -> N
     assert (tmp_path / name).read_bytes().startswith(head)
 
 
+def test_dollars_are_dollars(tmp_path: Path) -> None:
+    annotation = Annotation.from_facts(FACTS, id=r"x$\foo$", value_unit="$ or $/h")
+    plot_annotations([VALUES], [annotation], tmp_path / "a.svg")
+    axis = draw_annotations([VALUES], [annotation]).axes[0]
+    for text in (axis.xaxis.label, axis.yaxis.label, axis._left_title):
+        assert "$" in text.get_text() and not text.get_parse_math()
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "legend"),
+    [
+        ("en", "pump: increasing, low noise", "increasing flat change point outlier"),
+        ("fr", "pump: à la hausse, bruit faible", "à la hausse stable point de rupture valeur"),
+        ("zh", "pump: 上升, 低噪声", "上升 平稳 变点 异常点 最大值 最小值"),
+    ],
+)
+def test_titles_and_legend_speak_the_language_of_the_caption(
+    language: str, title: str, legend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loracast.api._annotation_plot._CHINESE_FONTS", ("DejaVu Sans",))
+    annotation = Annotation.from_facts(FACTS, id="pump")
+    figure = draw_annotations([VALUES], [annotation], language=language)
+    assert figure.axes[0].get_title("left") == title
+    assert " ".join(t.get_text() for t in figure.legends[0].get_texts()).startswith(legend)
+
+
 def test_what_cannot_be_drawn_is_one_clear_line(tmp_path: Path, monkeypatch) -> None:
     annotation = Annotation.from_facts(FACTS)
     for series, given, path, match in (

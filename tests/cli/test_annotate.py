@@ -17,6 +17,7 @@ from loracast.tasks.annotation import (
     LABEL_FIELDS,
     AnnotatedSeries,
     Annotation,
+    label_studio_config,
     prose,
     write_published,
     write_records,
@@ -93,6 +94,13 @@ def test_annotations_in_three_formats(run, trained: Path, data: Path, tmp_path: 
     file = tmp_path / "tasks.json"
     done = run("annotate", three, "--adapter", trained, "--format", "label-studio", "--out", file)
     assert done.code == 0 and done.out == ""
+    config = tmp_path / "tasks.xml"
+    assert f"written to {file} and {config}" in done.err
+    assert config.read_text() == label_studio_config()
+    config.write_text("<View/>\n")
+    again = run("annotate", three, "--adapter", trained, "--format", "label-studio", "--out", file)
+    assert f"{config} is there and is another" in again.message
+    assert config.read_text() == "<View/>\n"
     tasks = json.loads(file.read_text())
     for task, annotation in zip(tasks, made, strict=True):
         told = {r["from_name"]: r["value"] for r in task["predictions"][0]["result"]}
@@ -161,6 +169,18 @@ def test_labels_of_a_file_against_an_annotator(
     assert [a["id"] for a in tuned["answers"]] == left
 
 
+def test_a_missing_font_is_said_before_the_work(
+    run, base: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("loracast.api._annotation_plot._CHINESE_FONTS", ("No Such Font",))
+    monkeypatch.setattr("loracast.api.Annotator.from_pretrained", work)
+    ask = ("annotate", data / "three.csv", "--model", base, "--plot", tmp_path / "p.png")
+    assert "no font for a Chinese caption" in run(*ask, "--lang", "zh").message
+
+
 def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) -> None:
     def file(name: str, values: list[float]) -> Path:
         path = tmp_path / f"{name}.csv"
@@ -179,6 +199,9 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     longer = file("longer", list(np.sin(np.arange(5000))))
     bare = ("annotate", "--model", base, longer, "--max-points", 10**5)
     assert "the model has 4096" in run(*bare).message
+    zoned = tmp_path / "zoned.csv"
+    zoned.write_text("ds,y\n2024-01-01T00:00:00+02:00,1\n2024-01-01T01:00:00+02:00,2\n")
+    assert "has the time zone +02:00" in run(*ask, zoned).message
     assert "--format" in run(*ask, long, "--format", "xml").message
     assert "--lang" in run(*ask, long, "--lang", "de").message
     assert "--threshold" in run(*ask, long, "--threshold", 2).message

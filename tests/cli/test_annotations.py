@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -334,7 +335,10 @@ def test_import_reads_all_three_formats(run: Any, tmp_path: Path) -> None:
         summary = json.loads(run("annotations", "import", path, "--out", back, "--json").out)
         assert (summary["kept"], summary["rejections"]) == (6, None)
         assert [[row["facts"][k] for k in ("trend", "noise")] for row in lines(back)] == labels
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "l.json", "p.jsonl"]
+    assert ET.parse(tmp_path / "l.xml").getroot().find("TimeSeries") is not None
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.jsonl", "b.jsonl", "l.json", "l.xml", "p.jsonl",
+    ]  # fmt: skip
 
 
 def test_import_can_drop_what_disagrees_with_the_rules(run: Any, tmp_path: Path) -> None:

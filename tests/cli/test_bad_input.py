@@ -39,6 +39,10 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "not UTF-8": (HEADER.encode() + b"caf\xe9,0,1\ncaf\xe9,1,2\n", "is not UTF-8 (byte 0xe9)"),
     "binary": (b"\x00\x01\x02\xff" * 40, "b.csv:"),
     "more fields than names": (HEADER + "a,0,1,9\na,1,2,9\n", "more fields"),
+    "time zone": (
+        HEADER + "a,2024-01-01T00:00:00+02:00,1\na,2024-01-01T01:00:00+02:00,2\n",
+        "time column 'ds' has the time zone +02:00",
+    ),
     "semicolons": ("unique_id;ds;y\na;0;1\na;1;2\n", "expected commas"),
 }
 

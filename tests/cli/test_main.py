@@ -20,6 +20,9 @@ from loracast.cli._progress import Watcher
 
 HEAVY = ("torch", "transformers", "peft", "pandas", "numpy", "matplotlib", "sqlalchemy", "h5py")
 
+GOES_ON = "interrupted; the same command goes on from what is whole"
+STARTS_OVER = "interrupted; nothing of an unfinished run is kept, the same command starts over"
+
 
 def process(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
     code = "import sys; from loracast.cli import main; sys.exit(main())"
@@ -91,7 +94,34 @@ def test_an_interrupt_is_one_line_and_130(
     outcome = run("forecast", data / "three.csv", "--horizon", 1, "--model", base)
     assert outcome.code == 130
     assert outcome.out == ""
-    assert len(outcome.err.splitlines()) == 1
+    assert outcome.err.splitlines() == [STARTS_OVER]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("annotate a.csv --out fit.json", STARTS_OVER),
+        ("annotations generate --out a.jsonl --teacher robust", STARTS_OVER),
+        ("annotations generate --out a.jsonl --teacher openai --model m", GOES_ON),
+        ("annotations generate --out a.jsonl --teacher=openai --model m", GOES_ON),
+        ("annotations train --out a", GOES_ON),
+        ("annotations evaluate train", STARTS_OVER),
+        ("fit a.csv --out a", GOES_ON),
+        ("pretrain tiny --out a", GOES_ON),
+        ("study run", GOES_ON),
+        ("study run --fresh", GOES_ON.replace("command", "command without --fresh")),
+        ("study report out", STARTS_OVER),
+        ("", STARTS_OVER),
+    ],
+)
+def test_only_commands_that_go_on_say_so(
+    run: Any, monkeypatch: pytest.MonkeyPatch, args: str, said: str
+) -> None:
+    def stop(*_args: object, **_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_main, "app", stop)
+    assert run(*args.split()).err.splitlines() == [said]
 
 
 @pytest.mark.parametrize(

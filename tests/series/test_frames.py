@@ -112,6 +112,36 @@ def test_bad_frames_are_one_line(kind: str, table: dict[str, Any], message: str)
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_times_in_utc_lose_their_zone(kind: str) -> None:
+    wanted = np.array(["2024-01-01T00", "2024-01-01T01"], dtype="datetime64[ns]")
+    hours = pd.date_range("2024-01-01", periods=2, freq="h", tz="UTC")
+    for times in (
+        ["2024-01-01T00:00:00Z", "2024-01-01T01:00:00Z"],
+        ["2024-01-01 00:00:00.000+00:00", "2024-01-01 01:00:00.000+00:00"],
+        hours.to_list(),
+    ):
+        panel = panel_from_frame(KINDS[kind]({"ds": times, "y": [1.0, 2.0]}))
+        np.testing.assert_array_equal(panel.times[0], wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["2024-01-01T00:00:00+02:00", "2024-01-01T01:00:00+02:00"], "has the time zone +02:00;"),
+        (["2024-03-31T01:00:00+01:00", "2024-03-31T03:00:00+02:00"], "zones +01:00 and +02:00;"),
+        (["2024-01-01T00:00:00Z", "2024-01-01T01:00:00"], "has the time zone Z in some rows only;"),
+        (["2024-01-01T00:00:00Z", "2024-01-01T03:00:00+02:00"], "the time zones +02:00 and Z;"),
+    ],
+)
+def test_other_zones_are_one_line(kind: str, times: list[str], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        panel_from_frame(KINDS[kind]({"ds": times, "y": [1.0, 2.0]}))
+    assert message in str(caught.value) and "drop it" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_what_is_no_frame_is_said() -> None:
     for thing in (None, {"y": [1]}, np.ones(3)):
         with pytest.raises(DataError, match="expected a pandas or polars frame"):

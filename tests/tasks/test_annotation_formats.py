@@ -487,8 +487,12 @@ def test_two_maxima_are_refused(tmp_path: Path) -> None:
     [
         (AnnotatedSeries(np.array([np.inf]), SeriesFacts(1), "a"), "'a': got an infinite value"),
         (AnnotatedSeries(np.zeros(1), SeriesFacts(1), "a", ("soon",)), "ISO 8601"),
+        (AnnotatedSeries(np.zeros(2), SeriesFacts(2), "a",
+                         ("2024-01-01T00:00:00.000001", "2024-01-01T00:00:00.000002")),
+         "'a': index: got 2024-01-01T00:00:00.000 for 2 points when rounded"),
     ],
-)
+)  # fmt: skip
 def test_what_label_studio_cannot_show_is_refused(record, match: str) -> None:
-    with pytest.raises(AnnotationError, match=match):
+    with pytest.raises(AnnotationError, match=match) as caught:
         label_studio_task(record)
+    assert "\n" not in str(caught.value)

@@ -115,6 +115,39 @@ def test_languages_differ_and_another_is_refused() -> None:
         prose(annotation, "de")
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10004.4, "10004.4"),
+        (-3.0, "-3"),
+        (0.1 + 0.2, "0.3"),
+        (1.5e-7, "1.5e-07"),
+        (123456789.125, "123456789.1"),
+        (9999999999.96, "9999999999.96"),
+        (1e10, "10000000000"),
+        (123456789012345.0, "123456789012345"),
+        (1e16 + 38, "1.0000000000000038e+16"),
+        (1e16, "1e+16"),
+    ],
+)
+def test_large_values_are_not_rounded_away(value: float, text: str) -> None:
+    extremum = Extremum("max", 7, value, "end")
+    annotation = Annotation.from_facts(SeriesFacts(8, extrema=(extremum,)))
+    told = prose_sentences(annotation)["max"]
+    assert told == f"The global maximum, {text}, is at the end (index 7)."
+    french = prose_sentences(annotation, "fr")["max"]
+    assert f"maximum global, {text.replace('.', ',')}, se" in french
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_a_value_reads_back_to_ten_digits(value: float) -> None:
+    extremum = Extremum("min", 0, value, "beginning")
+    told = prose_sentences(Annotation.from_facts(SeriesFacts(8, extrema=(extremum,))))["min"]
+    found = float(told.split(", ")[1])
+    assert found == pytest.approx(value, rel=1e-9, abs=0)
+    assert "e" not in told.split(", ")[1] or not 1e-4 <= abs(value) < 1e15
+
+
 def test_abstained_fields_are_named_and_not_claimed() -> None:
     annotation = Annotation.from_facts(
         SeriesFacts(8, trend="flat", noise="low"),

@@ -41,6 +41,14 @@ def test_facts_survive_the_annotation_and_its_json(any_facts, data) -> None:
     assert Annotation.read(json.loads(text)) == annotation
 
 
+def test_the_json_of_the_command_line_is_read_back() -> None:
+    annotation = Annotation.from_facts(FACTS)
+    data = annotation.model_dump(mode="json") | {"prose": "The overall trend is increasing."}
+    assert Annotation.read(data) == Annotation.read(json.dumps(data)) == annotation
+    with pytest.raises(AnnotationError, match="prose: Extra inputs"):
+        Annotation.read(data | {"prose": ["It rises."]})
+
+
 def test_the_layout_is_the_documented_one() -> None:
     data = json.loads(Annotation.from_facts(FACTS).model_dump_json())
     assert data["schema_version"] == 1
@@ -82,6 +90,44 @@ def test_spans_are_in_the_callers_index(index, third) -> None:
     assert type(outlier.index) is type(third)
     assert Annotation.read(annotation.model_dump_json()) == annotation
     assert annotation.facts() == FACTS
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "third"),
+    [
+        ("2024-01-01T22", "h", "2024-01-02T00:00"),
+        ("2024-01-01T23:59:58", "s", "2024-01-02T00:00:00"),
+        ("2024-01-01T23:59:59.999998", "us", "2024-01-02T00:00:00.000000"),
+        ("2024-01-01", "D", "2024-01-03"),
+        ("2023-11", "M", "2024-01-01"),
+    ],
+)
+def test_timestamps_of_one_series_have_one_form(start: str, step: str, third: str) -> None:
+    index = np.datetime64(start) + np.arange(8) * np.timedelta64(1, step)
+    for given_index in (index, index.astype("datetime64[ns]")):
+        annotation = Annotation.from_facts(FACTS, index=given_index)
+        assert annotation.outliers[0].index == third
+        told = [s.start for s in annotation.trend.segments] + [p.index for p in annotation.outliers]
+        assert {len(str(t)) for t in told} == {len(third)}
+        times = np.array(told, dtype="datetime64[us]").astype(index.dtype)
+        np.testing.assert_array_equal(times, index[[0, 4, 2, 5]])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "match"),
+    [
+        (2, "got threshold 2; expected 0 to 1"),
+        (-0.1, "got threshold -0.1; expected 0 to 1"),
+        (float("nan"), "got threshold nan; expected 0 to 1"),
+        ("0.5", "got threshold '0.5'; expected 0 to 1"),
+        ({"nosie": 0.99}, "got a threshold for 'nosie'; expected fields of trend, noise, max"),
+        ({"noise": 99}, "got threshold 99 for 'noise'; expected 0 to 1"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_one_clear_line(threshold, match: str) -> None:
+    with pytest.raises(AnnotationError, match=match) as caught:
+        Annotation.from_facts(FACTS, confidence={"noise": 0.5}, threshold=threshold)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_field_under_the_threshold_is_null_and_named() -> None:

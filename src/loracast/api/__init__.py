@@ -5,7 +5,11 @@
 
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_fitting import AnnotatorReport
-from loracast.api._annotation_plot import draw_annotations, plot_annotations
+from loracast.api._annotation_plot import (
+    check_caption_font,
+    draw_annotations,
+    plot_annotations,
+)
 from loracast.api._annotation_rows import shortened
 from loracast.api._annotator import AnnotationReport, Annotator
 from loracast.api._backtest import METHODS, compare_methods
@@ -42,6 +46,7 @@ __all__ = [
     "adapter_folder",
     "baseline_rows",
     "calibrate_spread",
+    "check_caption_font",
     "check_levels",
     "check_methods",
     "check_quantiles",

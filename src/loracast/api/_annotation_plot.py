@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_annotations", "plot_annotations"]
+__all__ = ["check_caption_font", "draw_annotations", "plot_annotations"]
 
 SUFFIXES = (".png", ".svg")
 _SERIES, _CHANGE, _OUTLIER = "#555555", "#222222", "#b03a9e"
@@ -24,6 +24,20 @@ _TREND = {"increasing": "#2a7f3f", "decreasing": "#c0392b", "flat": "#2f6fb0"}
 _CAPTION_COLUMNS = 96  # characters that fit under axes six inches wide
 _CAPTION_LINE = 0.155  # inches
 _LEGEND = (*_TREND, "change point", "outlier", "maximum", "minimum")
+# The words of titles and legend; the captions are prose.
+_WORDS: dict[str, dict[str, str]] = {
+    "fr": {
+        "increasing": "à la hausse", "decreasing": "à la baisse", "flat": "stable",
+        "low noise": "bruit faible", "medium noise": "bruit moyen", "high noise": "bruit élevé",
+        "change point": "point de rupture", "outlier": "valeur aberrante", "series": "série",
+    },
+    "zh": {
+        "increasing": "上升", "decreasing": "下降", "flat": "平稳",
+        "low noise": "低噪声", "medium noise": "中等噪声", "high noise": "高噪声",
+        "change point": "变点", "outlier": "异常点", "maximum": "最大值", "minimum": "最小值",
+        "series": "序列",
+    },
+}  # fmt: skip
 _CENTRE = {"beginning": 0.125, "middle": 0.5, "end": 0.875}  # of the length
 _CHINESE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
@@ -47,7 +61,7 @@ def plot_annotations(
         annotations: N, one for each.
         path: of the picture.
         index: N arrays (T,) for the horizontal axis, e.g. timestamps; None counts positions.
-        language: of the caption, the prose of the annotation.
+        language: of title, legend and caption, the prose of the annotation.
         columns: axes side by side.
 
     Raises:
@@ -89,7 +103,10 @@ def draw_annotations(
                 f"got a series of shape {np.shape(values)} and an index of {np.shape(at)} for an "
                 f"annotation of {annotation.length} points; expected ({annotation.length},)"
             )
-    font = {"fontfamily": _chinese_font()} if language == "zh" else {}
+    chosen = check_caption_font(language)
+    font = {"fontfamily": chosen} if chosen else {}
+    # A dollar in a unit or a name is a dollar, not the start of a formula.
+    text: dict[str, Any] = {"loc": "left", "parse_math": False, **font}
     columns = max(1, min(columns, count))
     rows = -(-count // columns)
     captions = [_caption(prose(a, language), language) for a in annotations]
@@ -104,28 +121,41 @@ def draw_annotations(
         _draw(axis, np.asarray(series[number]), np.asarray(times[number]), annotations[number])
         dated = np.issubdtype(np.asarray(times[number]).dtype, np.datetime64)
         pad = 18 if dated else 6  # below the year that a date axis writes at its right end
-        axis.set_xlabel(caption, loc="left", fontsize=8, linespacing=1.3, labelpad=pad, **font)
-        axis.set_title(_title(annotations[number], number), loc="left", fontsize=10)
+        axis.set_xlabel(caption, fontsize=8, linespacing=1.3, labelpad=pad, **text)
+        axis.set_title(_title(annotations[number], number, language), fontsize=10, **text)
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
             shown.setdefault(name, handle)
     names = [name for name in _LEGEND if name in shown]
     if names:
         figure.legend(
-            [shown[name] for name in names], names, loc="outside upper center", ncols=len(names),
-            frameon=False, fontsize=8,
+            [shown[name] for name in names], [_word(name, language) for name in names],
+            loc="outside upper center", ncols=len(names), frameon=False,
+            prop={"family": chosen, "size": 8},
         )  # fmt: skip
     return figure
 
 
-def _title(annotation: Annotation, number: int) -> str:
+def _word(english: str, language: str) -> str:
+    return _WORDS.get(language, {}).get(english, english)
+
+
+def _title(annotation: Annotation, number: int, language: str) -> str:
     trend = annotation.trend.label if annotation.trend else None
     noise = annotation.noise.level if annotation.noise else None
     told = [trend, f"{noise} noise" if noise else None]
-    name = annotation.id or f"series {number}"
-    return f"{name}: " + ", ".join(t for t in told if t) if any(told) else name
+    name = annotation.id or f"{_word('series', language)} {number}"
+    words = ", ".join(_word(t, language) for t in told if t)
+    return f"{name}: {words}" if words else name
 
 
-def _chinese_font() -> str:
+def check_caption_font(language: str) -> str | None:
+    """The font that captions of a language need; None where any will do.
+
+    Raises:
+        AnnotationError: Chinese, and no font for it is installed.
+    """
+    if language != "zh":
+        return None
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
@@ -189,7 +219,7 @@ def _draw(axis: Axes, values: np.ndarray, at: np.ndarray, annotation: Annotation
             markerfacecolor="white" if extremum.position is None else "#f2b134",
         )  # fmt: skip
     if annotation.value_unit:
-        axis.set_ylabel(annotation.value_unit)
+        axis.set_ylabel(annotation.value_unit, parse_math=False)
     axis.grid(alpha=0.2)
     axis.margins(x=0.02)
     axis.spines[["top", "right"]].set_visible(False)

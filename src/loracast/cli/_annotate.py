@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from loracast.cli._label_studio import check_config, write_config
 from loracast.cli._options import Budget, File, IdCol, Sort, TargetCols, TimeCol, panel_of
 from loracast.cli._output import check_target, write_whole
 from loracast.cli._progress import Watcher
@@ -59,7 +60,12 @@ def annotate(
     ] = None,
     budget: Budget = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File to write instead of stdout; label-studio also writes its configuration "
+            "beside it (.xml).",
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -78,9 +84,13 @@ def annotate(
     if lang not in LANGUAGES:
         raise ConfigError(f"got --lang {lang!r}; expected one of {', '.join(LANGUAGES)}")
     panel = panel_of(file, id_col, time_col, target_cols, sort)
+    if out is not None and form == "label-studio":
+        check_config(out, _has_timestamps(panel))
 
-    from loracast.api import Annotator, plot_annotations
+    from loracast.api import Annotator, check_caption_font, plot_annotations
 
+    if plot is not None:
+        check_caption_font(lang)
     annotator = (
         Annotator.from_pretrained(model or "embedded")
         if adapter is None
@@ -99,6 +109,9 @@ def annotate(
             progress=watcher.advance,
         )
     _tell(panel, made, form, lang, out)
+    written = [] if out is None else [out]
+    if out is not None and form == "label-studio":
+        written.append(write_config(out, _has_timestamps(panel)))
     if plot is not None:
         write_whole(
             plot,
@@ -116,7 +129,7 @@ def annotate(
         f"{report.n_series} series by {annotator.engine.backbone.name} "
         f"{'as it came' if adapter is None else f'with {adapter}'}: "
         f"{format_flops(report.flops)}, {report.seconds:.1f} s"
-        + ("" if out is None else f"; written to {out}"),
+        + (f"; written to {' and '.join(map(str, written))}" if written else ""),
         err=True,
     )
 
@@ -147,6 +160,10 @@ def _tell(panel: Panel, made: list[Annotation], form: str, lang: str, out: Path 
             typer.echo(text, nl=False)
     else:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def _has_timestamps(panel: Panel) -> bool:
+    return any(times.dtype.kind == "M" for times in panel.times)
 
 
 def _records(panel: Panel, made: list[Annotation]) -> list[Any]:

@@ -13,6 +13,7 @@ import typer
 
 from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
+from loracast.cli._label_studio import check_config, write_config
 from loracast.cli._options import AsJson, Seed, split_names, whole
 from loracast.cli._output import check_apart, check_target, print_json, write_whole
 from loracast.errors import AnnotationError, ConfigError
@@ -131,6 +132,8 @@ def generate(
     bought = {"--cache": answers} if teacher == "openai" else {}
     check_apart({"--out": out, **bought, "--rejected": log})
     names = split_names(families)
+    if form == "label-studio":
+        check_config(out, timestamps=False)
 
     from loracast.cli._progress import Watcher
     from loracast.studies.annotation import (
@@ -307,7 +310,12 @@ def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) ->
         first = f"; the first reason: {result.rejections[0].reason}" if result.rejections else ""
         cap = f"; {result.not_asked} not asked because of a cap" if result.not_asked else ""
         raise AnnotationError(f"none of {n} rows was kept, so {out} was not written{cap}{first}")
+    timed = any(isinstance(t, str) for record in result.kept for t in record.index or ())
+    if form == "label-studio":
+        check_config(out, timed)
     write_whole(out, lambda to: write_labelled(to, result.kept, form))
+    if form == "label-studio":
+        typer.echo(f"labeling configuration: {write_config(out, timed)}", err=True)
     return {
         "file": str(out),
         "rows": n,

@@ -34,6 +34,7 @@ __all__ = ["app", "main"]
 
 USAGE_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT
+GOING_ON = ("study run", "annotations train")  # with fit and pretrain
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 app = typer.Typer(
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LoracastError as error:
         return _failed(error, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(argv)
     except BrokenPipeError:
         _drop_stdout()
         return BROKEN_PIPE
@@ -112,13 +113,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _failed(f"{error.format_message()} (see loracast --help)", USAGE_ERROR)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
-        return _interrupted()
+        return _interrupted(argv)
     return code if isinstance(code, int) else 0
 
 
-def _interrupted() -> int:
-    typer.echo("interrupted; the same command goes on from what is whole", err=True)
+def _interrupted(argv: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    fresh = " without --fresh" if "--fresh" in given else ""
+    typer.echo(
+        f"interrupted; the same command{fresh} goes on from what is whole"
+        if _goes_on(given)
+        else "interrupted; nothing of an unfinished run is kept, the same command starts over",
+        err=True,
+    )
     return INTERRUPTED
+
+
+def _goes_on(argv: Sequence[str]) -> bool:
+    """Whether a command keeps what it has done; only the answers of a server are cached."""
+    command = " ".join(argv[:2])
+    if command == "annotations generate":
+        return "--teacher openai" in " ".join(argv).replace("=", " ")
+    return command in GOING_ON or argv[:1] in (["fit"], ["pretrain"])
 
 
 def _failed(message: Any, code: int = USAGE_ERROR) -> int:

@@ -6,6 +6,7 @@ back are an error unless sorting was asked for, and repeated times always are.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, cast
@@ -24,6 +25,8 @@ Backend = Literal["pandas", "polars"]
 SINGLE_ID = "series"
 INDEX_NAMES = ("", "rownames", "Unnamed: 0")
 DATE_PROBE_ROWS = 50
+# A time of day and what follows it: Z, or an offset from UTC.
+_ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d.*?(Z|[+-]\d\d(?::?\d\d)?)", re.IGNORECASE)
 
 
 def panel_from_frame(
@@ -43,7 +46,7 @@ def panel_from_frame(
         frame: a pandas or polars frame (or a pandas Series with its times as index).
         id_col: name of the id column (default `unique_id` or `item_id`).
         time_col: name of the time column (default `ds` or `timestamp`): integers, floats,
-            dates, or text that reads as dates.
+            dates, or text that reads as dates. Times in UTC lose their zone, others are refused.
         target_cols: names of the C value columns (default `y` or `target`).
         sort: put the rows of each series in time order instead of refusing them.
 
@@ -195,7 +198,7 @@ def _describe(column: nw.Series[Any]) -> ColumnInfo:
     if dtype in (nw.String, nw.Categorical, nw.Object):
         probe = column.drop_nulls().head(DATE_PROBE_ROWS).to_list()
         if probe and all(isinstance(text, str) for text in probe):
-            is_date = _parse_dates(probe) is not None
+            is_date = bool(_zones(probe)) or _parse_dates(probe) is not None
             return ColumnInfo(column.name, "date" if is_date else "text")
         if not probe:
             return ColumnInfo(column.name, "number")  # nothing but missing values
@@ -208,13 +211,31 @@ def _is_period(column: nw.Series[Any]) -> bool:
     return isinstance(getattr(column.to_native(), "dtype", None), pd.PeriodDtype)
 
 
-def _parse_dates(texts: Sequence[Any]) -> np.ndarray | None:
+def _parse_dates(texts: Sequence[Any]) -> pd.DatetimeIndex | None:
+    """The texts as times, with their zone where they share one; None where they are no times."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pandas: 'could not infer format'
+        warnings.simplefilter("ignore", FutureWarning)  # pandas: zones that differ
         try:
-            return pd.DatetimeIndex(pd.to_datetime(list(texts))).to_numpy()
+            return pd.DatetimeIndex(pd.to_datetime(list(texts)))
         except (ValueError, TypeError, OverflowError):
             return None
+
+
+def _zones(texts: Sequence[Any]) -> list[str]:
+    """Z and the offsets that the texts name, without repetitions; "" for texts without, if any."""
+    found = {m[1].upper() if (m := _ZONED.fullmatch(str(t).strip())) else "" for t in texts}
+    return [] if found == {""} else sorted(found)
+
+
+def _zone_error(name: str, zones: Sequence[str]) -> DataError:
+    named = [zone for zone in zones if zone]
+    got = f"zone {named[0]}" if len(named) == 1 else f"zones {' and '.join(named[:3])}"
+    some = " in some rows only" if "" in zones else ""
+    return DataError(
+        f"time column {name!r} has the time {got}{some}; expected times without a zone, or all "
+        "in UTC: convert to one zone and drop it"
+    )
 
 
 def _time_values(column: nw.Series[Any]) -> np.ndarray:
@@ -226,11 +247,11 @@ def _time_values(column: nw.Series[Any]) -> np.ndarray:
     if column.is_null().any():
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
         raise DataError(f"time column {name!r} is empty in row {row + 1}; expected a time per row")
-    if dtype == nw.Datetime and getattr(dtype, "time_zone", None):
-        raise DataError(
-            f"time column {name!r} has the time zone {dtype.time_zone}; expected times without "  # type: ignore[attr-defined]
-            "a zone: convert to one zone and drop it"
-        )
+    zone = getattr(dtype, "time_zone", None)
+    if zone == "UTC":
+        column = column.dt.replace_time_zone(None)
+    elif zone:
+        raise _zone_error(name, [zone])
     if dtype.is_integer():
         return np.asarray(column.to_numpy()).astype(np.int64)
     if dtype.is_numeric():
@@ -245,17 +266,21 @@ def _time_values(column: nw.Series[Any]) -> np.ndarray:
         return np.asarray(column.to_numpy())
     texts = column.to_list()
     parsed = _parse_dates(texts)
-    if parsed is None or np.isnat(parsed).any():
+    if parsed is None and len(zones := _zones(texts)) > 1:
+        raise _zone_error(name, zones)
+    if parsed is None or parsed.hasnans:
         bad = next((t for t in texts if _bad_date(t)), texts[0])
         raise DataError(
             f"time column {name!r} holds {bad!r}; expected integers, or dates such as 2024-01-31"
         )
-    return parsed
+    if parsed.tz is not None and str(parsed.tz) != "UTC":
+        raise _zone_error(name, _zones(texts) or [str(parsed.tz)])
+    return parsed.tz_localize(None).to_numpy()
 
 
 def _bad_date(text: Any) -> bool:
     parsed = _parse_dates([text])
-    return parsed is None or bool(np.isnat(parsed).any())
+    return parsed is None or bool(parsed.hasnans)
 
 
 def _target_values(column: nw.Series[Any]) -> np.ndarray:

@@ -62,7 +62,8 @@ def label_studio_task(record: AnnotatedSeries, model_version: str = "loracast") 
         model_version: what the prediction is filed under.
 
     Raises:
-        AnnotationError: an infinity, or text in the index that is no timestamp.
+        AnnotationError: an infinity, text in the index that is no timestamp, or timestamps that
+            are the same to the millisecond, which is as fine as Label Studio's axis goes.
     """
     values = np.asarray(record.values, dtype=np.float64)
     if np.isinf(values).any():
@@ -118,7 +119,15 @@ def _shown_times(record: AnnotatedSeries) -> list[int | float | str]:
         return list(range(len(record.values)))
     if not any(isinstance(v, str) for v in record.index):
         return list(record.index)
-    times = stamps(record.index, f"series {record.id!r}: index")
+    where = f"series {record.id!r}: index"
+    times = stamps(record.index, where)
+    different, counts = np.unique(times, return_counts=True)
+    if len(different) < len(times):
+        raise AnnotationError(
+            f"{where}: got {different[counts.argmax()]} for {counts.max()} points when rounded "
+            "down to milliseconds; expected different times, or labels would move: count "
+            "positions or milliseconds"
+        )
     return [str(v) for v in np.datetime_as_string(times, unit="ms")]
 
 

@@ -246,8 +246,13 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
     return {name: text for name, text in told.items() if text is not None}
 
 
-def _number(value: float, words: _Language, form: str = ".4g") -> str:
-    return f"{value:{form}}".replace(".", words.point)
+def _number(value: float, words: _Language, form: str | None = None) -> str:
+    """In the format given; without one to ten digits, and from 1e9 up exactly."""
+    if form is None and abs(value) >= 1e9:
+        text = repr(float(value)).removesuffix(".0")
+    else:
+        text = f"{value:{form or '.10g'}}"
+    return text.replace(".", words.point)
 
 
 def _list(parts: Sequence[str], words: _Language, last: str | None = None) -> str:

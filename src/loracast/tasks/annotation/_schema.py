@@ -43,6 +43,7 @@ FieldName = Literal[
 ]  # fmt: skip
 # The names by which confidence, abstention and scores speak of the parts of an annotation.
 ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
+_UNITS: tuple[Literal["D", "m", "s", "ms", "us", "ns"], ...] = ("D", "m", "s", "ms", "us", "ns")
 Index = StrictInt | StrictFloat | StrictStr
 # More points than any memory holds; a share of the length is still exact in float64.
 Length = Annotated[int, Field(ge=1, le=2**53, strict=True)]
@@ -202,8 +203,9 @@ class Annotation(_Part):
 
         Raises:
             AnnotationError: facts outside the series, labels outside the vocabulary, an index of
-                another length, a confidence outside 0..1.
+                another length, a confidence or threshold outside 0..1, a threshold of no field.
         """
+        _check_threshold(threshold)
         at = _index_labels(index, facts.length)
         confidence = dict(confidence or {})
         silent = set() if fields is None else set(ANNOTATION_FIELDS) - set(fields)
@@ -246,7 +248,8 @@ class Annotation(_Part):
         """An annotation from its JSON text or the mapping read from it.
 
         Args:
-            data: JSON, or a mapping.
+            data: JSON, or a mapping. Text under the key `prose`, as `loracast annotate` writes it
+                beside the fields, is dropped: it is rendered from them and carries nothing more.
             where: what the error message calls it, e.g. a file and a row.
 
         Raises:
@@ -259,6 +262,8 @@ class Annotation(_Part):
                 raise AnnotationError(f"{where}: got no JSON ({error})") from error
         if not isinstance(data, Mapping):
             raise AnnotationError(f"{where}: got {type(data).__name__}; expected a JSON object")
+        if isinstance(data.get("prose"), str):
+            data = {key: value for key, value in data.items() if key != "prose"}
         with one_line(where):
             return cls.model_validate(data)
 
@@ -317,6 +322,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _check_threshold(threshold: float | Mapping[str, float] | None) -> None:
+    by_field = dict(threshold) if isinstance(threshold, Mapping) else {None: threshold}
+    for name, limit in by_field.items():
+        if name is not None and name not in ANNOTATION_FIELDS:
+            raise AnnotationError(
+                f"got a threshold for {name!r}; expected fields of {', '.join(ANNOTATION_FIELDS)}"
+            )
+        known = isinstance(limit, int | float | np.number) and 0 <= limit <= 1
+        if limit is not None and not known:
+            where = "" if name is None else f" for {name!r}"
+            raise AnnotationError(f"got threshold {_short(limit)}{where}; expected 0 to 1")
+
+
 def _too_low(
     name: str, confidence: Mapping[str, float], threshold: float | Mapping[str, float] | None
 ) -> bool:
@@ -334,8 +352,17 @@ def _index_labels(index: Sequence[Any] | np.ndarray | None, length: int) -> list
             f"{length} points"
         )
     if np.issubdtype(array.dtype, np.datetime64):
-        return [str(v) for v in np.datetime_as_string(array, unit="auto")]
+        return _timestamps(array)
     return [v.isoformat() if hasattr(v, "isoformat") else v for v in array.tolist()]
+
+
+def _timestamps(array: np.ndarray) -> list[int | float | str]:
+    """ISO 8601 in one unit for all, the coarsest that is exact."""
+    known = array[~np.isnat(array)]
+    for unit in _UNITS:
+        if (known.astype(f"datetime64[{unit}]") == known).all():
+            return [str(v) for v in np.datetime_as_string(array, unit=unit)]
+    return [str(v) for v in np.datetime_as_string(array)]
 
 
 def _number(value: float | None) -> float | None:
