@@ -29,6 +29,7 @@ from loracast.api._sampling import UNLIMITED_FLOPS
 from loracast.errors import ConfigError, ModelError
 from loracast.flops import Ledger, parse_flops
 from loracast.tasks.annotation import LABEL_FIELDS, Annotation
+from loracast.tasks.annotation._schema import check_threshold
 from loracast.training import Progress
 
 __all__ = ["AnnotationReport", "Annotator"]
@@ -256,9 +257,11 @@ class Annotator:
 
         Raises:
             DataError: series that cannot be described, in one line.
-            AnnotationError: a series that is too long, or an unknown `how`.
+            AnnotationError: a series that is too long, an unknown `how`, or a threshold outside
+                0 to 1 or of an unknown field.
             BudgetExceeded: it does not fit.
         """
+        check_threshold(threshold)
         series = series_of(frame)
         points = self.engine.settings.max_points if max_points is None else max_points
         if points < 2:

@@ -205,7 +205,7 @@ class Annotation(_Part):
             AnnotationError: facts outside the series, labels outside the vocabulary, an index of
                 another length, a confidence or threshold outside 0..1, a threshold of no field.
         """
-        _check_threshold(threshold)
+        check_threshold(threshold)
         at = _index_labels(index, facts.length)
         confidence = dict(confidence or {})
         silent = set() if fields is None else set(ANNOTATION_FIELDS) - set(fields)
@@ -322,7 +322,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _check_threshold(threshold: float | Mapping[str, float] | None) -> None:
+def check_threshold(threshold: float | Mapping[str, float] | None) -> None:
     by_field = dict(threshold) if isinstance(threshold, Mapping) else {None: threshold}
     for name, limit in by_field.items():
         if name is not None and name not in ANNOTATION_FIELDS:
