@@ -119,6 +119,8 @@ def test_languages_differ_and_another_is_refused() -> None:
     ("value", "text"),
     [
         (10004.4, "10004.4"),
+        (68.95095583, "68.951"),
+        (100004.25, "100004.25"),
         (-3.0, "-3"),
         (0.1 + 0.2, "0.3"),
         (1.5e-7, "1.5e-07"),
@@ -140,11 +142,11 @@ def test_large_values_are_not_rounded_away(value: float, text: str) -> None:
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_value_reads_back_to_ten_digits(value: float) -> None:
+def test_a_value_reads_back_to_six_digits(value: float) -> None:
     extremum = Extremum("min", 0, value, "beginning")
     told = prose_sentences(Annotation.from_facts(SeriesFacts(8, extrema=(extremum,))))["min"]
     found = float(told.split(", ")[1])
-    assert found == pytest.approx(value, rel=1e-9, abs=0)
+    assert found == pytest.approx(value, rel=5.1e-6, abs=0)
     assert "e" not in told.split(", ")[1] or not 1e-4 <= abs(value) < 1e15
 
 

@@ -75,6 +75,7 @@ class _Method:
     flops: float | None = None
     confidences: list[dict[str, float]] | None = None
     texts: list[str] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)  # points of each series that a model was shown
 
 
 def unseen_series(seed: int, n: int, lengths: tuple[int, int]) -> UnseenSeries:
@@ -155,6 +156,7 @@ def _by_model(
         total,
         [a.confidence for a in said],
         [a.text for a in said],
+        [len(v) for v in shown],
     )
 
 
@@ -223,8 +225,7 @@ def _summary(
         parts = [score_lists(o.truth[: s.n], s.answers, s.confidences, lists) for o, s in found]
         out["lists"] = {n: {k: _mean([p[n][k] for p in parts]) for k in parts[0][n]} for n in lists}
     if found[0][1].texts:
-        shown = [(said.texts, [t.length for t in one.truth[: said.n]]) for one, said in found]
-        out["valid_json"] = _mean([_valid(*s) for s in shown])
+        out["valid_json"] = _mean([_valid(said.texts, said.shown) for _, said in found])
         out["contradictions"] = sum(contradictions(said.answers, fields) for _, said in found)
     return out
 

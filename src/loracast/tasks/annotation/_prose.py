@@ -247,11 +247,12 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
 
 
 def _number(value: float, words: _Language, form: str | None = None) -> str:
-    """In the format given; without one to ten digits, and from 1e9 up exactly."""
-    if form is None and abs(value) >= 1e9:
+    """In the format given; without one to six digits, from 1e5 to ten, from 1e9 exactly."""
+    size = abs(value)
+    if form is None and size >= 1e9:
         text = repr(float(value)).removesuffix(".0")
     else:
-        text = f"{value:{form or '.10g'}}"
+        text = f"{value:{form or ('.6g' if size < 1e5 else '.10g')}}"
     return text.replace(".", words.point)
 
 
