@@ -28,7 +28,8 @@ LEVELS = (
     ("training", "decoding"),
     ("api",),
     ("studies",),
-    ("cli", "server", "__main__"),
+    ("cli", "server"),
+    ("__main__",),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FOR_ALL = {"errors"}  # modules that every room may import, and that import no room

@@ -25,9 +25,8 @@ STARTS_OVER = "interrupted; nothing of an unfinished run is kept, the same comma
 
 
 def process(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from loracast.cli import main; sys.exit(main())"
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, args)],
+        [sys.executable, "-m", "loracast", *map(str, args)],
         text=True, capture_output="stdout" not in options, timeout=120, check=False, **options,
     )  # fmt: skip
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.api._annotation_confidence import calibrated, scaled
+from loracast.api._annotation_reading import Answer, choices_of, legal_answers, read_answer
 from loracast.api._annotation_settings import (
     ANNOTATOR_FILE,
     LONGEST_SERIES,
@@ -31,29 +30,20 @@ from loracast.api._annotation_settings import (
 )
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
 from loracast.decoding import (
-    Choice,
     Guide,
     Guided,
-    GuidedAnswer,
     Work,
     guided_answers,
     plan_guided,
 )
 from loracast.errors import AnnotationError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
-from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
 from loracast.tasks.annotation import (
     LABEL_FIELDS,
     NUMBER_FORMS,
     SERIES_FIELDS,
-    answer_regex,
-    extremum_regions,
-    observed_regions,
-    parse_answer,
-    placed,
-    stretch_facts,
 )
-from loracast.tasks.annotation._answer import check_fields, value_spans
+from loracast.tasks.annotation._answer import check_fields
 from loracast.tasks.annotation._task import AnnotationTask, Question
 from loracast.training import Meter
 
@@ -62,36 +52,11 @@ __all__ = ["AnnotationEngine", "Answer"]
 # Bytes of the longest legal answers, with places: label fields alone, all fields of one series.
 LABEL_BYTES, ANSWER_BYTES = 96, 256
 
-_CHOICES = {
-    "trend": Choice("trend", '"trend":"', TREND_LABELS),
-    "noise": Choice("noise", '"noise":"', NOISE_LEVELS),
-    "max": Choice("max", '"max":["', EXTREMUM_REGIONS),
-    "min": Choice("min", '"min":["', EXTREMUM_REGIONS),
-}
 _CODECS: dict[str, dict[str, Any]] = {
     "continuous": {"name": "continuous", "transform": "linear"},
     "digits": {"name": "annotation"},
     "measured": {"name": "continuous", "transform": "linear"},
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model said about one series of T points.
-
-    Args:
-        text: its line of JSON.
-        facts: read from it.
-        probabilities: label field -> label -> probability as the model gave it.
-        likelihood: other field -> probability of its answer as the model gave it.
-        confidence: field -> calibrated probability that it is right.
-    """
-
-    text: str
-    facts: SeriesFacts
-    probabilities: dict[str, dict[str, float]]
-    likelihood: dict[str, float]
-    confidence: dict[str, float]
 
 
 class AnnotationEngine:
@@ -338,48 +303,21 @@ class AnnotationEngine:
         whole: Sequence[np.ndarray],
         progress: Callable[[int], None] | None = None,
     ) -> Guided:
-        fields = self.settings.fields
+        rows = zip(questions, whole, strict=True)
         return guided_answers(
             self.backbone.model,
             questions,
-            [
-                answer_regex(q.length, fields, places=self.task.places, regions=self._regions(v))
-                for q, v in zip(questions, whole, strict=True)
-            ],
+            [legal_answers(self.settings, q.length, v, self.task.places) for q, v in rows],
             self.guide,
-            choices=[_CHOICES[name] for name in fields if name in _CHOICES],
+            choices=choices_of(self.settings),
             progress=progress,
         )
-
-    def _regions(self, values: np.ndarray) -> dict[str, tuple[str, ...]]:
-        """Where the extrema of a series may lie; measured ones lie where arithmetic says."""
-        if self.settings.numbers == "measured":
-            return {kind: (region,) for kind, region in extremum_regions(values).items()}
-        return dict.fromkeys(("max", "min"), observed_regions(values))
 
     def _read(
         self, done: Guided, questions: Sequence[Question], whole: Sequence[np.ndarray]
     ) -> list[Answer]:
         rows = zip(done.answers, questions, whole, strict=True)
-        return [self._answer(said, q.length, values) for said, q, values in rows]
-
-    def _answer(self, said: GuidedAnswer, length: int, values: np.ndarray) -> Answer:
-        """Of the whole series (T,), from what was said of `length` points of it."""
-        settings = self.settings
-        likelihood = {
-            name: said.probability(*span)
-            for name, span in value_spans(said.text).items()
-            if name not in said.choices
-        }
-        confidence = {
-            name: max(calibrated(p, settings.temperatures.get(name, 1.0)).values())
-            for name, p in said.choices.items()
-        }
-        confidence |= {
-            name: scaled(p, settings.scales.get(name, (1.0, 0.0))) for name, p in likelihood.items()
-        }
-        facts = placed(stretch_facts(parse_answer(said.text, length), len(values)), values)
-        return Answer(said.text, facts, said.choices, likelihood, confidence)
+        return [read_answer(self.settings, said, q.length, values) for said, q, values in rows]
 
     def save(self, folder: Path, training: Mapping[str, Any] | None = None) -> None:
         """Save adapter and settings; see `adapters.save_adapter` for what may be raised."""

@@ -1,0 +1,7 @@
+"""`python -m loracast`."""
+
+import sys
+
+from loracast.cli import main
+
+sys.exit(main())
