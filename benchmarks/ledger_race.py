@@ -143,7 +143,7 @@ def main() -> None:
                 raise SystemExit("no PostgreSQL server binaries on this machine")
         while done < options.trials and time.perf_counter() - began < options.max_seconds:
             location = url or str(folder / f"trial-{done:04d}.sqlite")
-            found = trial(location, f"trial-{done:04d}", folder, options.seed + done)
+            found = trial(location, f"trial-{options.seed + done:04d}", folder, options.seed + done)
             for name, n in found.items():
                 totals[name] = totals.get(name, 0) + n
             for path in folder.iterdir():
