@@ -274,3 +274,23 @@ def test_rows_without_a_label_field_and_rows_that_tell_nothing(base: str) -> Non
 def test_two_channels_are_not_asked_for(base: str) -> None:
     with pytest.raises(AnnotationError, match="one series at a time"):
         Annotator.from_pretrained(base, fields=("trend", "correlation"))
+
+
+def test_wherever_two_answers_part_the_loss_runs_over_both_tokens(
+    measured: AnnotationEngine,
+) -> None:
+    row = describe_chunk(1, 0, 1, lengths=(200, 200))[0]
+    plain = replace(row.facts, period=None, change_points=(), outliers=(), segments=(
+        TrendSegment(0, 199, "flat", 0.0),
+    ))  # fmt: skip
+    others = [
+        replace(plain, period=6.0), replace(plain, period=61.0), replace(plain, outliers=(7,)),
+        replace(plain, outliers=(7, 90)), replace(plain, change_points=(40,)), plain,
+    ]  # fmt: skip
+    examples = [measured.task.example(row.values, facts) for facts in others]
+    for one in examples:
+        for other in examples:
+            pairs = enumerate(zip(one.ids, other.ids, strict=False))
+            at = next((k for k, (a, b) in pairs if a != b), None)
+            if at is not None:
+                assert one.labels[at] == one.ids[at] and other.labels[at] == other.ids[at]

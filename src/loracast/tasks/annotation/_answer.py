@@ -103,7 +103,9 @@ def answer_text(
 def value_spans(text: str) -> dict[str, tuple[int, int]]:
     """Field -> (start, stop) of what the grammar leaves open in an answer.
 
-    A label without its quotes and brackets, and without its place; the whole value elsewhere.
+    A label without its quotes and brackets, and without its place. Elsewhere the whole value with
+    the characters beside it, `":` and the comma: one token may hold them and the first bracket,
+    and another the end of a number, so that choosing them is choosing the value.
 
     Args:
         text: an answer as `answer_text` writes it.
@@ -117,7 +119,9 @@ def value_spans(text: str) -> dict[str, tuple[int, int]]:
         if name in LABEL_FIELDS:
             start = text.index('"', start) + 1
             stop = text.index('"', start)
-        spans[name] = (start, stop)
+            spans[name] = (start, stop)
+        else:
+            spans[name] = (start - 2, stop + 1)
     return spans
 
 
