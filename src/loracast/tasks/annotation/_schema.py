@@ -323,6 +323,7 @@ def _short(value: Any) -> str:
 
 
 def check_threshold(threshold: float | Mapping[str, float] | None) -> None:
+    """Raises AnnotationError for one outside 0 to 1, or for a field that there is not."""
     by_field = dict(threshold) if isinstance(threshold, Mapping) else {None: threshold}
     for name, limit in by_field.items():
         if name is not None and name not in ANNOTATION_FIELDS:
