@@ -35,7 +35,7 @@ class Unmetered(Meter):
     """Grants everything and writes nothing."""
 
     def __init__(self, stage: str) -> None:
-        self.stage = stage
+        self.stage, self.optimizer = stage, "adamw"
 
     remaining_flops = 0.0
 

@@ -201,7 +201,14 @@ class AnnotationEngine:
             self.backbone.model.eval()
             self.lora = None
 
-    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Any] = ()) -> Meter:
+    def meter(
+        self,
+        ledger: Ledger,
+        stage: str,
+        validation: Sequence[Any] = (),
+        *,
+        optimizer: str = "adamw",
+    ) -> Meter:
         """Prices training of this model for a stage of a ledger."""
         return Meter(
             ledger,
@@ -211,6 +218,7 @@ class AnnotationEngine:
             validation,
             values=self.backbone.value_spec,
             device=next(self.backbone.model.parameters()).device.type,
+            optimizer=optimizer,
         )
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:

@@ -155,7 +155,7 @@ def fit_annotator(
             engine.backbone.model,
             source,
             config,
-            meter=engine.meter(ledger, "fit", examples),
+            meter=engine.meter(ledger, "fit", examples, optimizer=config.optimizer),
             folder=folder / "checkpoints",
             validation=examples,
             progress=progress,
@@ -243,7 +243,7 @@ def _affordable(
         tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
         Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as ledger,
     ):
-        meter = engine.meter(ledger, "fit", examples)
+        meter = engine.meter(ledger, "fit", examples, optimizer=config.optimizer)
         step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(POOL)]))
         beside = VALIDATIONS * meter.validation_flops
     if n_held and examples:

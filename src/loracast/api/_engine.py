@@ -172,7 +172,14 @@ class Engine:
                 examples.append(self.task.example(window, context))
         return examples
 
-    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Example] = ()) -> Meter:
+    def meter(
+        self,
+        ledger: Ledger,
+        stage: str,
+        validation: Sequence[Example] = (),
+        *,
+        optimizer: str = "adamw",
+    ) -> Meter:
         """Prices training of this model for a stage of a ledger."""
         return Meter(
             ledger,
@@ -182,6 +189,7 @@ class Engine:
             validation,
             values=self.backbone.value_spec,
             device=next(self.backbone.model.parameters()).device.type,
+            optimizer=optimizer,
         )
 
     def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:
@@ -215,7 +223,7 @@ class Engine:
             self.backbone.model,
             self.windows(panel, plan, training.batch_size, training.seed),
             training,
-            meter=self.meter(ledger, stage, validation),
+            meter=self.meter(ledger, stage, validation, optimizer=training.optimizer),
             folder=folder,
             validation=validation,
             progress=progress,

@@ -229,7 +229,7 @@ def _affordable(
         n_windows = len(engine.windows(train, plan, 1, wanted.seed))
         wanted = wanted.model_copy(update={"batch_size": min(wanted.batch_size, n_windows)})
     source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
-    meter = engine.meter(ledger, stage)
+    meter = engine.meter(ledger, stage, optimizer=wanted.optimizer)
     step = max(meter.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
     budget = ledger.remaining_flops
     if step > budget:

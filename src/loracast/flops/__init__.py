@@ -18,10 +18,12 @@ from loracast.flops._entries import Charge, LedgerEntry
 from loracast.flops._ledger import Ledger
 from loracast.flops._lora import LoraSpec
 from loracast.flops._planner import Plan, PlannedStage
+from loracast.flops._trained import NEWTON_SCHULZ_STEPS, muon_takes, trained_parameters
 from loracast.flops._units import format_flops, parse_flops
 from loracast.flops._values import ValueSpec
 
 __all__ = [
+    "NEWTON_SCHULZ_STEPS",
     "Architecture",
     "Charge",
     "Convention",
@@ -34,5 +36,7 @@ __all__ = [
     "ValueSpec",
     "format_flops",
     "get_convention",
+    "muon_takes",
     "parse_flops",
+    "trained_parameters",
 ]

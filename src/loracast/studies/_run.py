@@ -170,7 +170,7 @@ def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, ran
     engine = run.open(adapter, random)
     training = run.training(1)
     validation = run.validation(engine)
-    meter = engine.meter(run.ledger, "price", validation)
+    meter = engine.meter(run.ledger, "price", validation, optimizer=training.optimizer)
     source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
     # Windows of equal length cost the same; of ragged ones this is an average.
     step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))

@@ -124,7 +124,7 @@ def train_stage(
     plan = run.plan(window_steps)
     validation = run.validation(engine)
     planned = training_flops(
-        engine.meter(run.ledger, name, validation),
+        engine.meter(run.ledger, name, validation, optimizer=training.optimizer),
         engine.windows(run.data.train, plan, training.batch_size, training.seed),
         training,
     )

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import torch
 
-from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
+from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
 from loracast.tasks import Example
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
@@ -118,14 +119,14 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 
     if config.optimizer == "adamw":
         return [adamw([p for _, p in trained], config.weight_decay)]
-    outside = ("embed", "lm_head", "value_interface")
-    hidden = [p for n, p in trained if p.ndim == 2 and not any(part in n for part in outside)]
+    hidden = [p for n, p in trained if muon_takes(n, p.shape)]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in trained if id(p) not in chosen]
     muon = torch.optim.Muon(
         hidden,
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        ns_steps=NEWTON_SCHULZ_STEPS,
         adjust_lr_fn="match_rms_adamw",
     )
     return [muon, adamw(rest, 0.0)] if rest else [muon]
@@ -266,9 +267,15 @@ def train(
 
     Raises:
         BudgetExceeded: not even the first step fits.
+        ConfigError: the meter prices another optimiser.
         ModelError: the loss is no longer finite, or nothing is trainable.
         StorageError: checkpoints cannot be written, or belong to another run.
     """
+    if meter.optimizer != config.optimizer:
+        raise ConfigError(
+            f"the meter prices the optimizer {meter.optimizer!r} and the run takes "
+            f"{config.optimizer!r}; give both the same"
+        )
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
         if resume:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from loracast.flops import Architecture, CostTable, Ledger, LoraSpec, ValueSpec, get_convention
+from loracast.flops import (
+    Architecture,
+    CostTable,
+    Ledger,
+    LoraSpec,
+    ValueSpec,
+    get_convention,
+    trained_parameters,
+)
 from loracast.tasks import IGNORED, Example
 from loracast.training._attention import grouped_pays
 from loracast.training._batches import padded_length
@@ -68,6 +76,7 @@ class Meter:
         values: the value interface, where the model has one.
         device: type of the device; on a CPU short sequences attend by plain products, whose
             backward recomputes nothing.
+        optimizer: of the training, as in `TrainConfig`.
     """
 
     def __init__(
@@ -80,9 +89,11 @@ class Meter:
         validation_batch: int = 16,
         values: ValueSpec | None = None,
         device: str = "cpu",
+        optimizer: str = "adamw",
     ) -> None:
         self.ledger, self.stage = ledger, stage
         self.architecture, self.lora, self.values = architecture, lora, values
+        self.optimizer = optimizer
         self.convention = get_convention(ledger.convention)
         self._device = device
         self.validation_batch = validation_batch
@@ -107,19 +118,30 @@ class Meter:
         return float(table.total)
 
     def step_flops(self, examples: Sequence[Example]) -> float:
-        """One training step on these examples, padded as they will be."""
+        """One training step on these examples, padded as they will be: its update included."""
         shape = _Shape.of(examples)
         if shape not in self._prices:
             convention = self.convention
             if convention.name == "exact" and grouped_pays(self._device, shape.length):
                 convention = get_convention("exact", attention="eager")
+            lora = self.lora
+            if lora is not None and not shape.embedded:  # nothing trained feeds the first layer
+                lora = replace(lora, inputs_trained=False)
             table: CostTable = convention.train_step(
-                self.architecture, shape.rows, shape.length, self.lora, shape.scored
+                self.architecture, shape.rows, shape.length, lora, shape.scored
             )
             if self.values is not None and shape.embedded:
                 table = table + self.values.train_step(shape.embedded, shape.answered)
+            table = table + self._update(shape)
             self._prices[shape] = float(table.total)
         return self._prices[shape]
+
+    def _update(self, shape: _Shape) -> CostTable:
+        values = self.values if shape.embedded else None
+        trained = trained_parameters(
+            self.architecture, self.lora, values, answered=shape.answered > 0
+        )
+        return self.convention.update(trained, self.optimizer)
 
     @property
     def remaining_flops(self) -> float:
