@@ -105,11 +105,31 @@ def test_the_ledger_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert main(["ledger", "show", str(tmp_path)]) == 0
     assert "reserved  final/train/1" in capsys.readouterr().out
     assert _json(capsys, "ledger", "verify", str(tmp_path))["sound"] is True
+    assert shown["overdraft_flops"] == 0
     released = _json(capsys, "ledger", "release", str(tmp_path), "final/train/1")
     assert released["remaining_flops"] == 6e14
     assert main(["ledger", "release", str(tmp_path), "final/train/0"]) == 2
     assert main(["ledger", "show", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_the_ledger_shows_what_ran_twice_and_what_is_overdrawn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Ledger(tmp_path / "ledger.sqlite", 1e15) as ledger:
+        for flops in (4e14, 4e14):
+            with ledger.charge("final/train/0", 4e14, "final", "train") as charge:
+                charge.flops = flops
+        ledger.begin("test/generate", 1e14, "test", "generate")
+        ledger.settle("test/generate", 3e14)
+    shown = _json(capsys, "ledger", "show", str(tmp_path))
+    assert (shown["spent_flops"], shown["overdraft_flops"]) == (1.1e15, 1e14)
+    assert (shown["repeated_flops"], shown["n_rerun"]) == (4e14, 1)
+    assert main(["ledger", "show", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "ran again after an interruption: 4.00e14" in text
+    assert "overdrawn by 1.00e14" in text
+    assert _json(capsys, "ledger", "verify", str(tmp_path))["sound"] is True
 
 
 def test_the_room_imports_nothing_heavy() -> None:

@@ -46,6 +46,8 @@ def show(
             "spent_flops": ledger.spent_flops,
             "reserved_flops": ledger.reserved_flops,
             "remaining_flops": ledger.remaining_flops,
+            "overdraft_flops": ledger.overdraft_flops,
+            "repeated_flops": ledger.repeated_flops,
             "by_stage": ledger.by_stage(),
             "by_kind": ledger.by_kind(),
             "n_entries": len(rows),
@@ -62,6 +64,13 @@ def show(
     for label in ("limit", "spent", "reserved", "remaining"):
         flops = facts[f"{label}_flops"]
         typer.echo(f"  {label:<10}{format_flops(flops):<36}{100 * flops / limit:7.2f} %")
+    if facts["repeated_flops"]:
+        typer.echo(f"ran again after an interruption: {format_flops(facts['repeated_flops'])}")
+    if facts["overdraft_flops"]:
+        typer.echo(
+            f"overdrawn by {format_flops(facts['overdraft_flops'])}: work cost more than it had "
+            "reserved; nothing more is granted until the limit is raised"
+        )
     for group in ("by_stage", "by_kind"):
         typer.echo(group.replace("_", " "))
         for key, flops in facts[group].items():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from loracast.flops._architecture import Architecture
 from loracast.flops._convention import Convention, get_convention
 from loracast.flops._cost import CostTable
-from loracast.flops._entries import Charge, LedgerEntry
+from loracast.flops._entries import Charge, LedgerEntry, run_of
 from loracast.flops._ledger import Ledger
 from loracast.flops._lora import LoraSpec
 from loracast.flops._planner import Plan, PlannedStage
@@ -38,5 +38,6 @@ __all__ = [
     "get_convention",
     "muon_takes",
     "parse_flops",
+    "run_of",
     "trained_parameters",
 ]

@@ -6,6 +6,7 @@ really runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ from loracast.flops import (
     Architecture,
     CostTable,
     Ledger,
+    LedgerEntry,
     LoraSpec,
     ValueSpec,
     get_convention,
+    run_of,
     trained_parameters,
 )
 from loracast.tasks import IGNORED, Example
@@ -24,9 +27,11 @@ from loracast.training._attention import grouped_pays
 from loracast.training._batches import padded_length
 from loracast.training._loss import scored_positions
 
-__all__ = ["Meter"]
+__all__ = ["SLICE", "Meter"]
 
-RESERVED = "reserved"  # state of a ledger entry that is not settled yet
+# Steps that are reserved and settled together; a process that is killed is charged for all of the
+# slice it was in, at most so many steps less one that it did not run.
+SLICE = 5
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Meter:
             for i in range(0, len(validation), validation_batch)
         )
         self._prices: dict[_Shape, float] = {}
+        self._slice: tuple[str, list[float]] = "", []
 
     def _forward(self, rows: Sequence[Example]) -> float:
         shape = _Shape.of(rows)
@@ -148,35 +154,36 @@ class Meter:
         """What the ledger has left."""
         return self.ledger.remaining_flops
 
-    def _key(self, start: int) -> str:
-        return f"{self.stage}/train/{start:08d}"
-
     def reserve_steps(self, start: int, block: Sequence[Sequence[Example]]) -> int:
         """Reserve as many of the next steps as fit; returns how many.
 
-        A block that a killed process had reserved is taken over as it stands.
+        Steps that ran before, in a process that ended before their checkpoint was written, run
+        again and are paid again.
+
+        Args:
+            start: number of the first step, from 0.
+            block: the examples of each step.
 
         Raises:
             BudgetExceeded: not one step fits.
         """
         prices = [self.step_flops(examples) for examples in block]
-        held = [e for e in self.ledger.entries(RESERVED) if e.key == self._key(start)]
-        room = held[0].reserved_flops if held else self.ledger.remaining_flops
+        room = self.ledger.remaining_flops
         count, total = 0, 0.0
-        while count < len(prices) and total + prices[count] <= room * (1 + 1e-12):
+        while count < len(prices) and math.ceil(total + prices[count]) <= room:
             total += prices[count]
             count += 1
         if count == 0:
             count, total = 1, prices[0]  # the ledger refuses in its own words
-        self.ledger.reserve(self._key(start), total, stage=self.stage, kind="train")
+        key = f"{self.stage}/train/{start:08d}"
+        entry = self.ledger.begin(key, total, stage=self.stage, kind="train")
+        self._slice = entry.key, prices[:count]
         return count
 
-    def settle_before(self, step: int) -> None:
-        """Settle every block of this stage whose steps a checkpoint holds."""
-        for entry in self.ledger.entries(RESERVED):
-            ours = entry.stage == self.stage and entry.kind == "train"
-            if ours and int(entry.key.rsplit("/", 1)[1]) < step:
-                self.ledger.settle(entry.key)
+    def settle_steps(self, begun: int) -> None:
+        """Settle what was reserved last, for so many of its steps as have begun."""
+        key, prices = self._slice
+        self.ledger.settle(key, sum(prices[:begun]))
 
     @contextmanager
     def validation(self, step: int) -> Iterator[None]:
@@ -190,11 +197,17 @@ class Meter:
             yield
 
     def spent_by(self, step: int) -> float:
-        """FLOPs of this stage on its way to `step`: training and validation."""
-        return sum(
-            e.reserved_flops if e.settled_flops is None else e.settled_flops
-            for e in self.ledger.entries()
-            if e.stage == self.stage
-            and e.kind in ("train", "validation")
-            and int(e.key.rsplit("/", 1)[1]) <= step
-        )
+        """FLOPs of this stage on its way to `step`: training and validation, each run once.
+
+        What ran again after an interruption is in the ledger's sums, and in `repeated_flops`.
+        """
+        last: dict[str, LedgerEntry] = {}
+        for entry in self.ledger.entries("settled"):
+            block, run = run_of(entry.key)
+            if entry.stage != self.stage or entry.kind not in ("train", "validation"):
+                continue
+            at = int(block.rsplit("/", 1)[1])
+            known = last.get(block)
+            if at < step + (entry.kind == "validation"):
+                last[block] = entry if known is None or run > run_of(known.key)[1] else known
+        return sum(entry.settled_flops or 0.0 for entry in last.values())
