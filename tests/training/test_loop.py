@@ -18,6 +18,7 @@ from loracast.errors import BudgetExceeded, ModelError, StorageError
 from loracast.flops import Ledger
 from loracast.tasks import Example
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training._meter import SLICE
 
 KEEP = list(range(10, 22))
 ADAPTER = AdapterConfig(rank=4, dropout=0.1)
@@ -70,14 +71,20 @@ def _train(
     limit: float = 1e12,
     config: TrainConfig = CONFIG,
     kill_after: int | None = None,
+    fail_after: int | None = None,
 ) -> tuple[dict[str, torch.Tensor], TrainResult, float]:
     backbone = _adapted(base)
 
+    out.mkdir(parents=True, exist_ok=True)
+
     def progress(p: Progress) -> None:
+        with (out / "ran.txt").open("a") as file:
+            file.write(f"{p.step}\n")
         if p.step == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
+        if p.step == fail_after:
+            raise Interrupted
 
-    out.mkdir(parents=True, exist_ok=True)
     with Ledger(out / "ledger.sqlite", limit, "exact") as ledger:
         meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
         result = train(
@@ -93,6 +100,27 @@ def _train(
         spent = ledger.spent_flops
     weights = {n: p.detach() for n, p in backbone.model.named_parameters() if p.requires_grad}
     return weights, result, spent
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def _truth(base: Path, out: Path) -> float:
+    """What really ran, step by step as each process noted it, and the three validations."""
+    backbone = _adapted(base)
+    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        ran = [int(line) - 1 for line in (out / "ran.txt").read_text().split()]
+        steps = sum(meter.step_flops(Pattern().batch(step)) for step in ran)
+        return steps + 3 * meter.validation_flops
+
+
+def _dearest_step(base: Path, out: Path) -> float:
+    backbone = _adapted(base)
+    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora)  # type: ignore[attr-defined]
+        return max(meter.step_flops(Pattern().batch(step)) for step in range(CONFIG.steps))
 
 
 def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -121,10 +149,71 @@ def test_killed_and_resumed_ends_as_if_left_alone(
     weights, result, spent = _train(base, tmp_path)
     expected, whole, expected_spent = undisturbed
     assert _same(weights, expected)
-    assert spent == expected_spent
+    assert whole.flops == result.flops == expected_spent  # of the steps that count
+    # What ran twice is paid twice; of a killed slice all steps are, whether they ran or not.
+    truth = _truth(base, tmp_path)
+    assert truth <= spent <= truth + (SLICE - 1) * _dearest_step(base, tmp_path)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.spent_flops - ledger.repeated_flops == expected_spent
     assert result.validations == whole.validations
     assert result.grad_norms == whole.grad_norms
     assert result.best_step == whole.best_step
+
+
+def test_six_kills_at_step_three_are_paid_six_times(
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    for _ in range(6):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(
+                Meter, "settle_steps", lambda *_: None
+            )  # a killed process settles nothing
+            _train(base, tmp_path, fail_after=3)
+    weights, result, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    ran = (tmp_path / "ran.txt").read_text().split()
+    assert len(ran) == 6 * 3 + 12
+    truth = _truth(base, tmp_path)
+    assert truth <= spent <= truth + 6 * _dearest_step(base, tmp_path)  # slices of four steps
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.verify() == []
+        assert ledger.repeated_flops == spent - undisturbed[2]
+    assert result.flops == undisturbed[2]
+
+
+def test_an_interruption_pays_for_the_steps_that_ran(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            _train(base, tmp_path, fail_after=2)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.reserved_flops == 0
+    weights, _, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    assert spent == _truth(base, tmp_path)  # to the step
+
+
+def test_repeated_steps_that_do_not_fit_are_refused(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    expected, _, whole = undisturbed
+    with pytest.raises(Interrupted):
+        _train(base, tmp_path, limit=whole, fail_after=7)
+    _, result, spent = _train(base, tmp_path, limit=whole)
+    assert result.stopped == "budget"
+    assert spent <= whole
+    weights, result, spent = _train(base, tmp_path, limit=1.5 * whole)
+    assert result.stopped == "completed"
+    assert spent == _truth(base, tmp_path) > whole
+    assert _same(weights, expected)
 
 
 def test_it_learns_and_keeps_the_best_weights(
@@ -170,9 +259,10 @@ def test_a_broken_checkpoint_is_passed_over(
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
     file = newest / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
-    weights, _, spent = _train(base, tmp_path)
+    weights, result, spent = _train(base, tmp_path)
     assert _same(weights, undisturbed[0])
-    assert spent == undisturbed[2]
+    assert result.flops == undisturbed[2]
+    assert spent > undisturbed[2]  # the last steps ran again
 
 
 def test_checkpoints_of_another_run_are_refused(base: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import torch
 
-from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
+from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
 from loracast.tasks import Example
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
@@ -30,7 +31,7 @@ from loracast.training._checkpoint import (
 )
 from loracast.training._config import TrainConfig, bf16_pays
 from loracast.training._loss import batch_loss
-from loracast.training._meter import Meter
+from loracast.training._meter import SLICE, Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
 
@@ -118,14 +119,14 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 
     if config.optimizer == "adamw":
         return [adamw([p for _, p in trained], config.weight_decay)]
-    outside = ("embed", "lm_head", "value_interface")
-    hidden = [p for n, p in trained if p.ndim == 2 and not any(part in n for part in outside)]
+    hidden = [p for n, p in trained if muon_takes(n, p.shape)]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in trained if id(p) not in chosen]
     muon = torch.optim.Muon(
         hidden,
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        ns_steps=NEWTON_SCHULZ_STEPS,
         adjust_lr_fn="match_rms_adamw",
     )
     return [muon, adamw(rest, 0.0)] if rest else [muon]
@@ -241,6 +242,50 @@ def _block_end(config: TrainConfig, start: int, validates: bool) -> int:
     return min([config.steps, *((start // n + 1) * n for n in every if n)])
 
 
+def _slice(
+    run: _Run,
+    source: BatchSource,
+    meter: Meter,
+    end: int,
+    seconds: Callable[[], float],
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """A few steps, reserved before and settled after; fewer, or none, where the budget ends."""
+    config, start = run.config, run.result.steps
+    steps = range(start, min(end, (start // SLICE + 1) * SLICE))
+    batches = [source.batch(step) for step in steps]
+    try:
+        batches = batches[: meter.reserve_steps(start, batches)]
+    except BudgetExceeded:
+        if start == 0:
+            raise
+        run.result.stopped = "budget"
+        return
+    begun = 0
+    try:
+        for examples in batches:
+            begun += 1
+            tick = time.monotonic()
+            loss, norms = run.step(examples)
+            step = run.result.steps
+            if norms:
+                run.result.history.append(
+                    {
+                        "step": step,
+                        "train_loss": loss,
+                        "lr": config.learning_rate * _learning_rate(config, step - 1),
+                        "seconds": seconds(),
+                    }
+                )
+                for name, norm in norms.items():
+                    run.result.grad_norms.setdefault(name, []).append(norm)
+            if progress is not None:
+                rate = sum(len(e) for e in examples) / (time.monotonic() - tick)
+                progress(Progress(step, config.steps, loss, rate, meter.remaining_flops))
+    finally:
+        meter.settle_steps(begun)
+
+
 def train(
     model: Any,
     source: BatchSource,
@@ -266,14 +311,19 @@ def train(
 
     Raises:
         BudgetExceeded: not even the first step fits.
+        ConfigError: the meter prices another optimiser.
         ModelError: the loss is no longer finite, or nothing is trainable.
         StorageError: checkpoints cannot be written, or belong to another run.
     """
+    if meter.optimizer != config.optimizer:
+        raise ConfigError(
+            f"the meter prices the optimizer {meter.optimizer!r} and the run takes "
+            f"{config.optimizer!r}; give both the same"
+        )
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
         if resume:
             run.restore()
-        meter.settle_before(run.result.steps)
         before = run.result.seconds
         started = time.monotonic()
         run.result.stopped = "completed"  # what did not fit before may fit now
@@ -281,45 +331,16 @@ def train(
         while run.result.steps < config.steps and run.result.stopped == "completed":
             start = run.result.steps
             end = _block_end(config, start, bool(validation))
-            block = [source.batch(step) for step in range(start, end)]
-            try:
-                block = block[: meter.reserve_steps(start, block)]
-            except BudgetExceeded:
-                if start == 0:
-                    raise
-                run.result.stopped = "budget"
+            while run.result.steps < end and run.result.stopped == "completed":
+                _slice(
+                    run, source, meter, end, lambda: before + time.monotonic() - started, progress
+                )
+            if run.result.steps == start:
                 break
-            for examples in block:
-                tick = time.monotonic()
-                loss, norms = run.step(examples)
-                step, now = run.result.steps, time.monotonic()
-                if norms:
-                    run.result.history.append(
-                        {
-                            "step": step,
-                            "train_loss": loss,
-                            "lr": config.learning_rate * _learning_rate(config, step - 1),
-                            "seconds": before + now - started,
-                        }
-                    )
-                    for name, norm in norms.items():
-                        run.result.grad_norms.setdefault(name, []).append(norm)
-                if progress is not None:
-                    tokens = sum(len(e) for e in examples)
-                    progress(
-                        Progress(
-                            step,
-                            config.steps,
-                            loss,
-                            tokens / (now - tick),
-                            meter.remaining_flops,
-                        )
-                    )
             run.validate_if_due(validation, meter)
             run.result.seconds = before + time.monotonic() - started
             run.result.flops = meter.spent_by(run.result.steps)
             run.save()
-            meter.settle_before(run.result.steps)
         run.result.flops = meter.spent_by(run.result.steps)
     if run.best:
         with torch.no_grad():
