@@ -49,23 +49,23 @@ def test_a_factor_learnt_with_few_samples_holds_for_any_number(learnt_with: int)
         drawn = rng.standard_normal((n, count, steps, 2)).astype(np.float32)
         return list(drawn), list(rng.standard_normal((n, steps, 2)))
 
-    factors = spread_factors(*perfect(4000, learnt_with, 3))
-    # The 80 % quantile of n residuals is off by sqrt(0.16 / n) in coverage, n >= 8000 a step.
-    assert max(abs(f - 1.0) for f in factors) < 0.04
+    factors = spread_factors(*perfect(3000, learnt_with, 1))
+    # The 80 % quantile of n residuals is off by sqrt(0.16 / n) in coverage, n = 6000.
+    assert abs(factors[0] - 1.0) < 0.06
     for count in (20, 100, 1000):
-        paths, truth = perfect(2000, count, 3)
+        paths, truth = perfect(2000, count, 1)
         found = coverage(np.stack(truth), np.stack([widened(p, factors) for p in paths]))
         assert found is not None
-        binomial = np.sqrt(0.16 / 12_000 + 0.16 / 24_000)  # of these truths and of the factor's
+        binomial = np.sqrt(0.16 / 4000 + 0.16 / 6000)  # of these truths and of the factor's
         assert abs(found - 0.8) < 4 * binomial, (count, found)
 
 
-@pytest.mark.parametrize("width", [0.5, 2.0])
+@pytest.mark.parametrize("width", [0.5, 1.5])
 def test_wrong_widths_are_mended_for_any_number_of_samples(width: float) -> None:
     """Three points: the median of 20 independent draws moves about, which no factor can mend."""
     rng = np.random.default_rng(8)
-    learnt = list(width * rng.standard_normal((4000, 20, 1, 2)))
-    factors = spread_factors(learnt, list(rng.standard_normal((4000, 1, 2))))
+    learnt = list(width * rng.standard_normal((3000, 20, 1, 2)))
+    factors = spread_factors(learnt, list(rng.standard_normal((3000, 1, 2))))
     for count in (20, 100, 1000):
         paths = width * rng.standard_normal((3000, count, 1, 2))
         found = coverage(
