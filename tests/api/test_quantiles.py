@@ -75,9 +75,9 @@ def test_a_level_wants_as_many_samples_as_it_takes(level: float, least: int) -> 
 
 def test_quantiles_want_samples_too() -> None:
     assert enough_samples(None, [], [0.01]) == 99
-    with pytest.raises(ConfigError, match="got quantile 0.995 with 20 samples; .* at least 199"):
+    with pytest.raises(ConfigError, match=r"got quantile 0.995 with 20 samples; .* at least 199"):
         enough_samples(20, [80], [0.5, 0.995])
-    with pytest.raises(ConfigError, match="got 1 samples for the quantile 0.4"):
+    with pytest.raises(ConfigError, match=r"got 1 samples for the quantile 0.4"):
         sample_quantiles(np.zeros((1, 1, 1, 1)), [0.4])
 
 

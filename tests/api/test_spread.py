@@ -76,7 +76,7 @@ def test_wrong_widths_are_mended_for_any_number_of_samples(width: float) -> None
 
 
 def test_too_few_samples_cannot_calibrate() -> None:
-    with pytest.raises(ConfigError, match="got 8 samples .* at least 9"):
+    with pytest.raises(ConfigError, match=r"got 8 samples .* at least 9"):
         spread_factors([np.zeros((8, 2, 1))], [np.zeros((2, 1))])
 
 

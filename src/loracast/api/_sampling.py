@@ -12,8 +12,9 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from loracast.api._bounds import ROOM
 from loracast.api._engine import Engine
-from loracast.api._inputs import calibrated, require_known, series_keys, shown_steps
+from loracast.api._inputs import calibrated, require_known, series_keys
 from loracast.api._quantiles import intervals, sample_quantiles
 from loracast.errors import ConfigError, DataError
 from loracast.flops import Ledger, parse_flops
@@ -34,6 +35,9 @@ class ForecastReport:
         n_series: N.
         horizon: H.
         n_samples: S.
+        notes: what a reader of the forecast should know: history that was not shown, channels
+            forecast apart, paths that were held. Empty where there is nothing.
+        held_paths: how many of the N x S paths met the limits of `_bounds`.
     """
 
     flops: float
@@ -41,6 +45,8 @@ class ForecastReport:
     n_series: int
     horizon: int
     n_samples: int
+    notes: tuple[str, ...] = ()
+    held_paths: int = 0
 
 
 def sample_panel(
@@ -53,6 +59,7 @@ def sample_panel(
     context: int | None = None,
     budget: str | float | None = None,
     progress: Callable[[int], None] | None = None,
+    force: bool = False,
 ) -> tuple[np.ndarray, ForecastReport]:
     """Sampled futures of every series of a panel.
 
@@ -62,16 +69,20 @@ def sample_panel(
         horizon: H.
         n_samples: S.
         seed: of the draws.
-        context: last steps to show; None shows as many as the model reads.
+        context: last steps to show, exactly so many where a series has them; None shows what
+            `Engine.default_context` says, and a note tells what was left out.
         budget: FLOPs it may cost; None sets no limit.
         progress: called with the number of steps just sampled, N x S x H in all.
+        force: forecast also where the base was never shown the codec.
 
     Returns:
         (N, S, H, C) in original units, and what it cost.
 
     Raises:
-        DataError: series that cannot be used, or a horizon below 1.
-        ConfigError: an impossible context, budget or number of samples.
+        DataError: series that cannot be used, a horizon below 1, or a context that with its
+            forecast is longer than the model's positions.
+        ConfigError: an impossible context, budget or number of samples, or a codec that the bare
+            base was never shown.
         BudgetExceeded: it does not fit.
     """
     if horizon < 1:
@@ -80,18 +91,27 @@ def sample_panel(
         raise ConfigError(f"got a context of {context} steps; expected at least 2")
     limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
     panel.require_length(2, "a forecast")
+    if engine.misfit and not force:
+        raise ConfigError(
+            f"{engine.misfit}: leave the codec out, fit it first (loracast fit), or force it "
+            "(force=True, --force)"
+        )
+    whole = panel
     if context is not None:
         panel = panel.steps(-context, None)
-    require_known(panel, shown_steps(engine, panel.n_channels), "a forecast")
+    require_known(panel, None, "a forecast")
     if engine.adapter is None:
         engine = calibrated(engine, panel.values)
+    shown = [len(v) if context else engine.default_context(v) for v in panel.values]
+    require_known(panel, shown, "a forecast")
+    contexts = [v[-n:] for v, n in zip(panel.values, shown, strict=True)]
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="loracast-") as folder,
         Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
     ):
         samples = engine.sample(
-            panel.values,
+            contexts,
             series_keys(panel.ids),
             horizon,
             samples=n_samples,
@@ -101,7 +121,53 @@ def sample_panel(
         )
         flops = ledger.spent_flops
     seconds = time.monotonic() - started
-    return samples, ForecastReport(flops, seconds, len(panel), horizon, n_samples)
+    notes = _notes(engine, whole, shown, context, len(panel) * n_samples)
+    return samples, ForecastReport(
+        flops, seconds, len(panel), horizon, n_samples, notes, engine.held_paths
+    )
+
+
+def _notes(
+    engine: Engine, panel: Panel, shown: Sequence[int], context: int | None, n_paths: int
+) -> tuple[str, ...]:
+    """What was done that nobody asked for."""
+    notes = []
+    cut = [n for n, length in zip(shown, panel.lengths, strict=True) if n < length]
+    if cut and context is None:
+        steps = f"{min(cut)}" if min(cut) == max(cut) else f"{min(cut)} to {max(cut)}"
+        notes.append(
+            f"the last {steps} steps were shown of {len(cut)} of {len(panel)} series, which are "
+            "longer; context=N (--context N) shows the last N"
+        )
+    short = sum(n < context for n in shown) if context is not None else 0
+    if short:
+        notes.append(
+            f"{short} of {len(panel)} series are shorter than the context of {context} steps and "
+            "were shown whole"
+        )
+    return (*notes, *model_notes(engine, panel.n_channels, n_paths))
+
+
+def model_notes(engine: Engine, n_channels: int, n_paths: int) -> list[str]:
+    """What a reader of an engine's last forecast should know, [] where there is nothing.
+
+    Args:
+        engine: after `sample`.
+        n_channels: C of the series.
+        n_paths: N x S that were drawn.
+    """
+    notes = [engine.misfit] if engine.misfit else []
+    if len(engine.channel_groups(n_channels)) > 1:
+        notes.append(
+            f"the {n_channels} channels were forecast one by one, since the model has never seen "
+            "so many together; an adapter fitted on them forecasts them together"
+        )
+    if engine.held_paths:
+        notes.append(
+            f"{engine.held_paths} of {n_paths} sampled paths ran away and were held at {ROOM:g} "
+            "times their context's range beyond it"
+        )
+    return notes
 
 
 def frame_of_samples(
