@@ -97,8 +97,8 @@ def test_wild_but_legal_values_are_forecast(
     frame = pd.read_csv(io.StringIO(outcome.out))
     assert len(frame) == 6
     assert list(frame.columns) == [
-        "unique_id", "ds", "loracast", "loracast-lo-80", "loracast-hi-80",
-        "loracast-lo-99.5", "loracast-hi-99.5", "loracast-q-25",
+        "unique_id", "ds", "loracast", "loracast-lo-60.5", "loracast-hi-60.5",
+        "loracast-lo-80", "loracast-hi-80", "loracast-q-25",
     ]  # fmt: skip
     assert np.isfinite(frame.drop(columns=["unique_id"]).to_numpy(float)).all(), name
 

@@ -198,7 +198,7 @@ class MaoCodec(DecimalCodec):
 
     Args:
         global_scale: what values are multiplied with (10 / 7.9297 on the full published data);
-            None until `calibrate` has seen the training values.
+            None until `calibrate` has seen the training values. A scale that was given stays.
         percentile: which percentile of |value| `calibrate` maps to 10.
     """
 
@@ -222,11 +222,13 @@ class MaoCodec(DecimalCodec):
         self.percentile = float(percentile)
 
     def calibrate(self, values: Sequence[np.ndarray]) -> MaoCodec:
-        """The codec with its scale set from training values, each (T, C).
+        """The codec with its scale set from training values, each (T, C); a scale given stays.
 
         Raises:
             CodecError: no values, or only zeros.
         """
+        if self.global_scale is not None:
+            return self
         arrays = [np.abs(as_values(v, self.name)).ravel() for v in values]
         flat = np.concatenate(arrays) if arrays else np.empty(0)
         flat = flat[~np.isnan(flat)]
