@@ -19,7 +19,9 @@ from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.evaluation import GlobalMLP
 from loracast.series import Panel
 
-METRICS = {"mae", "mse", "rmse", "mape", "mase", "crps", "coverage80"}
+METRICS = {
+    "mae", "mae_median", "mse", "rmse", "mape", "mase", "crps", "crps_median", "coverage80",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_an_adapter_is_inspected_merged_and_used(
     assert facts["adapter"]["alpha"] == 8
     assert facts["n_channels"] == 2
     assert "rank=4" in run("adapters", "inspect", fitted / "adapter").out
-    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 2]
+    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 9]
     adapted = run(*args, "--adapter", fitted)
     assert adapted.code == 0
     assert run(*args, "--adapter", fitted, "--seed", 1).out != adapted.out

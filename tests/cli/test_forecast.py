@@ -15,19 +15,19 @@ from loracast import Forecaster
 
 def test_the_command_prints_what_python_predicts(run: Any, base: str, data: Path) -> None:
     outcome = run(
-        "forecast", data / "monthly.csv", "--horizon", 3, "--samples", 4, "--seed", 7,
-        "--model", base, "--level", 90,
+        "forecast", data / "monthly.csv", "--horizon", 3, "--samples", 9, "--seed", 7,
+        "--model", base, "--level", 60,
     )  # fmt: skip
     assert outcome.code == 0
     found = pd.read_csv(io.StringIO(outcome.out), parse_dates=["month"])
-    forecaster = Forecaster.from_pretrained(base, seed=7, n_samples=4)
+    forecaster = Forecaster.from_pretrained(base, seed=7, n_samples=9)
     frame = pd.read_csv(data / "monthly.csv", parse_dates=["month"])
-    expected = forecaster.predict(3, [90], frame)
+    expected = forecaster.predict(3, [60], frame)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
     assert found.month.dt.strftime("%Y-%m-%d").tolist() == [
         "2003-07-31", "2003-08-31", "2003-09-30",
     ]  # fmt: skip
-    assert "1 series, 3 steps, 4 samples" in outcome.err
+    assert "1 series, 3 steps, 9 samples" in outcome.err
     assert "FLOPs" in outcome.err
 
 
@@ -36,7 +36,7 @@ def test_files_hold_the_same_numbers(
     run: Any, base: str, data: Path, tmp_path: Path, suffix: str
 ) -> None:
     out, plot = tmp_path / f"f.{suffix}", tmp_path / "f.png"
-    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 2, "--model", base]
+    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 9, "--model", base]
     printed = run(*args)
     written = run(*args, "--out", out, "--plot", plot)
     assert (printed.code, written.code) == (0, 0)
@@ -49,7 +49,7 @@ def test_files_hold_the_same_numbers(
 
 def test_json_is_pure_and_complete(run: Any, base: str, data: Path) -> None:
     outcome = run(
-        "forecast", data / "monthly.csv", "--horizon", 2, "--samples", 2, "--model", base, "--json"
+        "forecast", data / "monthly.csv", "--horizon", 2, "--samples", 9, "--model", base, "--json"
     )
     found = json.loads(outcome.out)
     assert [row["month"][:10] for row in found["forecast"]] == ["2003-07-31", "2003-08-31"]
@@ -62,7 +62,7 @@ def test_one_channel_and_odd_columns(run: Any, base: str, data: Path, tmp_path: 
     file = tmp_path / "odd.csv"
     frame.assign(noise=1.0).to_csv(file, index=False)
     outcome = run(
-        "forecast", file, "--horizon", 1, "--samples", 2, "--model", base,
+        "forecast", file, "--horizon", 1, "--samples", 9, "--model", base,
         "--id-col", "plant", "--time-col", "ds", "--target-cols", "kw",
     )  # fmt: skip
     assert outcome.code == 0
@@ -95,5 +95,5 @@ def test_several_commands_share_a_ledger(run: Any, base: str, data: Path, tmp_pa
 
 
 def test_a_budget_that_is_enough_changes_nothing(run: Any, base: str, data: Path) -> None:
-    args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 2, "--model", base]
+    args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 9, "--model", base]
     assert run(*args).out == run(*args, "--budget", "1PF").out

@@ -27,8 +27,8 @@ from loracast.api._fitting import FitReport
 from loracast.api._forecaster import Forecaster
 from loracast.api._inputs import adapter_folder, series_keys
 from loracast.api._plot import draw_forecast
-from loracast.api._quantiles import check_levels, check_quantiles
-from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport, frame_of_samples
+from loracast.api._quantiles import check_levels, check_quantiles, enough_samples, sample_quantiles
+from loracast.api._sampling import UNLIMITED_FLOPS, ForecastReport, frame_of_samples, model_notes
 
 __all__ = [
     "METHODS",
@@ -53,10 +53,13 @@ __all__ = [
     "compare_methods",
     "draw_annotations",
     "draw_forecast",
+    "enough_samples",
     "frame_of_samples",
     "missing_row",
+    "model_notes",
     "model_row",
     "plot_annotations",
+    "sample_quantiles",
     "score_samples",
     "scored_horizons",
     "series_keys",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loracast.api._engine import Engine
+from loracast.api._sampling import model_notes
 from loracast.errors import ConfigError, DataError
 from loracast.evaluation import BASELINES, METRICS, run_baseline, score_horizons
 from loracast.flops import Ledger
@@ -189,4 +190,6 @@ def model_row(
     seconds = time.perf_counter() - started
     row = score_samples(truth, drawn, contexts, horizons)
     flops = ledger.charged_flops - before
+    notes = [note, *model_notes(engine, truth.shape[2], drawn.shape[0] * samples)]
+    note = "; ".join(filter(None, notes))
     return row | {"flops": flops, "seconds": seconds, "note": note}, drawn

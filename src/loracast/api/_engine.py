@@ -21,6 +21,14 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
+from loracast.api._bounds import hold, path_limits
+from loracast.api._shown import (
+    check_positions,
+    default_context,
+    misfit,
+    told_together,
+    window_steps,
+)
 from loracast.api._spending import spending, work_sha256
 from loracast.api._spread import widened
 from loracast.backbone import (
@@ -47,11 +55,6 @@ from loracast.tasks import Example, ForecastTask, ForecastWindows, Prompt
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
 __all__ = ["Engine", "FitPlan"]
-
-# Tokens of a training window and of a context shown by default: what the embedded base was
-# pretrained on, and that less a horizon; in steps where a step is one position.
-WINDOW_TOKENS, PROMPT_TOKENS = 560, 440
-WINDOW_STEPS, PROMPT_STEPS = 192, 160
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,12 @@ class Engine:
             codec,
             [int(i) for i in vocabulary.to_model(ids)],
             None if bos is None else int(vocabulary.to_model([bos])[0]),
+            backbone.positions,
         )
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
         self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
+        self.held_paths = 0  # of the last `sample`, how many met the limits of `_bounds`
 
     @classmethod
     def open(
@@ -243,25 +248,41 @@ class Engine:
             progress=progress,
         )
 
-    def window_steps(self, n_channels: int) -> int:
-        """Steps of a training window, at most."""
-        if self.task.continuous:
-            return WINDOW_STEPS
-        width = self.task.grammar(n_channels).max_symbols_per_step
-        return max(2, (WINDOW_TOKENS - 1) // width)
+    @property
+    def misfit(self) -> str:
+        """Why forecasts of the bare base would be noise; "" where nothing speaks against them."""
+        return "" if self.adapter is not None else misfit(self.backbone, self.codec)
 
-    def shown_steps(self, n_channels: int) -> int:
-        """How many steps of the past the model is shown, at most."""
-        if self.task.continuous:
-            return PROMPT_STEPS
-        return max(2, PROMPT_TOKENS // self.task.grammar(n_channels).max_symbols_per_step)
+    def channel_groups(self, n_channels: int) -> list[slice]:
+        """Channels that are forecast together.
+
+        All, or one by one where there are more of them than the model has ever seen together: it
+        would go on with the others as constants.
+        """
+        known = None if self.backbone.card is None else self.backbone.card.channels
+        if known is not None and self.adapter is not None:
+            known = None if self.manifest is None else max(known, self.manifest.n_channels)
+        if known is None or n_channels <= known:
+            return [slice(0, n_channels)]
+        return [slice(c, c + 1) for c in range(n_channels)]
+
+    def window_steps(self, panel: Panel) -> int:
+        """Steps of a training window where nobody asked for a number; see `_shown`."""
+        return window_steps(self.task, panel)
+
+    def default_context(self, values: np.ndarray) -> int:
+        """Last steps of a history (T, C) shown where nobody asked for a number; see `_shown`."""
+        made_for = 0 if self.manifest is None else self.manifest.context_steps
+        return default_context(self.task, values, made_for)
+
+    def _pieces(self, contexts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Series by series, and of each its groups of channels."""
+        groups = self.channel_groups(contexts[0].shape[1]) if len(contexts) else []
+        return [context[:, group] for context in contexts for group in groups]
 
     def prompts(self, contexts: Sequence[np.ndarray]) -> list[Prompt]:
-        """Encoded contexts, each cut on the left to what the model is meant to read."""
-        out = []
-        for context in contexts:
-            out.append(self.task.prompt(context[-self.shown_steps(context.shape[1]) :]))
-        return out
+        """Encoded contexts, every step of them; several a series where channels go apart."""
+        return [self.task.prompt(piece) for piece in self._pieces(contexts)]
 
     def _automata(self, prompts: Sequence[Prompt]) -> list[TokenAutomaton]:
         made: dict[int, TokenAutomaton] = {}
@@ -328,10 +349,12 @@ class Engine:
             progress: called with the number of steps just completed, N x S x H in all.
 
         Returns:
-            (N, S, H, C) float64 in original units.
+            (N, S, H, C) float64 in original units, each path inside the limits of `_bounds`;
+            `held_paths` says how many of the N x S met them.
 
         Raises:
-            DataError: no series, an unusable context, a horizon or sample count below 1.
+            DataError: no series, an unusable context, a horizon or sample count below 1, or a
+                context that with its forecast is longer than the model's positions.
             BudgetExceeded: the ledger refuses.
         """
         if horizon < 1:
@@ -340,7 +363,18 @@ class Engine:
             raise ConfigError(f"got {samples} samples; expected at least 1")
         if len({c.shape[1] for c in contexts}) != 1:
             raise DataError("got series with different numbers of channels; forecast them apart")
+        pieces, parts = self._pieces(contexts), len(self.channel_groups(contexts[0].shape[1]))
+        if parts > 1:
+            keys = [f"{key}/{part}" for key in keys for part in range(parts)]
+            progress = None if progress is None else told_together(parts, progress)
         prompts = self.prompts(contexts)
+        check_positions(self.task, prompts, [len(p) for p in pieces], keys, horizon)
+        limits = [
+            path_limits(piece, horizon, logs=self.codec.shows_logs(prompt.state))
+            for piece, prompt in zip(pieces, prompts, strict=True)
+        ]
+        if self.task.continuous:
+            limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
 
         def run() -> Any:
             if self.task.continuous:
@@ -353,6 +387,7 @@ class Engine:
                     keys=keys,
                     temperature=temperature,
                     progress=progress,
+                    limits=limits,
                 )
             return sample_paths(
                 self.backbone.model,
@@ -380,19 +415,23 @@ class Engine:
             with paying.charge(key, most, stage=stage, kind="generate") as charge:
                 sampled = run()
                 charge.flops = self.work_flops(sampled, paying.convention)
+        drawn, touched = [], []
         if self.task.continuous:
-            return np.stack(
-                [
-                    self.task.values(widened(z, self.spread), p)
-                    for z, p in zip(sampled.paths, prompts, strict=True)
-                ]
-            )
-        return np.stack(
-            [
-                np.stack([self.task.parse(path, prompt) for path in paths])
-                for paths, prompt in zip(sampled.paths, prompts, strict=True)
-            ]
-        )
+            for z, met, prompt, limit in zip(
+                sampled.paths, sampled.held, prompts, limits, strict=True
+            ):
+                inside, again = hold(widened(z, self.spread), limit)
+                drawn.append(self.task.values(inside, prompt))
+                touched.append(met | again)
+        else:
+            for paths, prompt, limit in zip(sampled.paths, prompts, limits, strict=True):
+                parsed = np.stack([self.task.parse(path, prompt) for path in paths])
+                inside, met = hold(parsed, limit)
+                drawn.append(inside)
+                touched.append(met)
+        series = range(0, len(drawn), parts)
+        self.held_paths = int(sum(np.any(touched[n : n + parts], axis=0).sum() for n in series))
+        return np.stack([np.concatenate(drawn[n : n + parts], axis=-1) for n in series])
 
     def save(
         self,

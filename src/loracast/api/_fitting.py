@@ -21,7 +21,13 @@ from pydantic import BaseModel, ValidationError
 from loracast.adapters import AdapterConfig
 from loracast.api._calibration import calibrate_spread
 from loracast.api._engine import Engine, FitPlan
-from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_examples
+from loracast.api._holdout import (
+    HoldOut,
+    calibration_series,
+    hold_out,
+    plan_for,
+    validation_examples,
+)
 from loracast.api._inputs import calibrated
 from loracast.api._spending import allowance, work_sha256
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
@@ -35,8 +41,7 @@ __all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
 VALIDATIONS = 4  # during a fit
 VALIDATION_SHARE = 0.2  # of the budget, at most (assumption)
 PRICED_BATCHES = 4
-CALIBRATION_SERIES = 40
-CALIBRATION_STEPS = 48
+CALIBRATION_SAMPLES = 20  # paths a series
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class FitReport:
         n_train: series trained on.
         n_validation: series that the validation loss is taken on.
         held_out: "series", "last steps" or "nothing".
+        n_calibration: series that the widths of bands are taken on, none of whose values were
+            trained on or chose the checkpoint; 0 where bands stay as sampled.
         plan: which windows.
         config: the dials of the loop.
         data_sha256: of the series' ids and values.
@@ -70,6 +77,7 @@ class FitReport:
     config: TrainConfig
     data_sha256: str
     seconds: float
+    n_calibration: int = 0
 
 
 def run_fit(
@@ -109,7 +117,7 @@ def run_fit(
         ConfigError, DataError, StorageError: see `Forecaster.fit`.
     """
     started = time.monotonic()
-    held = hold_out(panel)
+    held = hold_out(panel, calibrate=engine.task.continuous)
     engine = calibrated(engine, held.train.values)
     plan = plan_for(engine, held.train)
     digest = data_sha256(panel)
@@ -162,7 +170,7 @@ def run_fit(
         spread = folder / "spread.json"
         if spread.exists():  # this fit was finished before
             engine.spread = tuple(json.loads(spread.read_text(encoding="utf-8")))
-        elif held.validation is not None and own.remaining_flops > 0:
+        elif held.calibration is not None and own.remaining_flops > 0:
             _calibrate(engine, held, plan, seed, own)
         spread.write_text(json.dumps(engine.spread), encoding="utf-8")
         spent, again = own.spent_flops, own.repeated_flops
@@ -192,19 +200,24 @@ def run_fit(
         config=dials,
         data_sha256=digest,
         seconds=time.monotonic() - started,
+        n_calibration=0 if held.calibration is None or not engine.spread else len(held.calibration),
     )
     return engine, report
 
 
 def _calibrate(engine: Engine, held: HoldOut, plan: FitPlan, seed: int, ledger: Ledger) -> None:
     """Widths of bands from what was held out, as far as the rest of the budget goes."""
-    assert held.validation is not None
-    series = held.validation.values[:CALIBRATION_SERIES]
-    context = min(held.seen) if held.seen else plan.context_steps
-    horizon = min(CALIBRATION_STEPS, max(len(s) for s in series) - context)
+    series, contexts, horizon = calibration_series(engine, held, plan)
     try:
         calibrate_spread(
-            engine, series, context, horizon, samples=20, seed=seed, ledger=ledger, stage="fit"
+            engine,
+            series,
+            contexts,
+            horizon,
+            samples=CALIBRATION_SAMPLES,
+            seed=seed,
+            ledger=ledger,
+            stage="fit",
         )
     except BudgetExceeded:
         return  # the bands stay as sampled; the manifest's empty spread says so

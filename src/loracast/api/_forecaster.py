@@ -24,10 +24,16 @@ from loracast.api._inputs import (
     as_panel,
     copy_adapter,
     require_known,
-    shown_steps,
 )
 from loracast.api._plot import draw_forecast
-from loracast.api._quantiles import check_levels, check_quantiles, intervals, sample_quantiles
+from loracast.api._quantiles import (
+    DEFAULT_SAMPLES,
+    check_levels,
+    check_quantiles,
+    enough_samples,
+    intervals,
+    sample_quantiles,
+)
 from loracast.api._sampling import ForecastReport, frame_of_samples, panel_flops, sample_panel
 from loracast.api._spending import spending
 from loracast.codec import Codec, make_codec
@@ -61,6 +67,7 @@ class Sampling(TypedDict, total=False):
     budget: str | float | None
     ledger: Ledger | None
     progress: Callable[[int], None] | None
+    force: bool
 
 
 class Forecaster:
@@ -78,11 +85,11 @@ class Forecaster:
     Args:
         engine: the model with its codec.
         seed: of adapter weights, training order and samples; the same seed gives the same answer.
-        n_samples: S, sampled paths per series.
+        n_samples: S, sampled paths per series; None draws 20, or more where a level wants more.
     """
 
-    def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int = 20) -> None:
-        if n_samples < 1:
+    def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int | None = None) -> None:
+        if n_samples is not None and n_samples < 1:
             raise ConfigError(f"got {n_samples} samples; expected at least 1")
         if seed < 0:
             raise ConfigError(f"got seed {seed}; expected 0 or more")
@@ -101,7 +108,7 @@ class Forecaster:
         codec: str | Mapping[str, Any] | Codec | None = None,
         *,
         seed: int = 0,
-        n_samples: int = 20,
+        n_samples: int | None = None,
     ) -> Forecaster:
         """A forecaster on a pretrained base, able to forecast zero-shot.
 
@@ -111,7 +118,7 @@ class Forecaster:
                 codec; default `continuous` where the model brings a value interface, as the
                 embedded one does, else `compact`.
             seed: of everything random.
-            n_samples: S, sampled paths per series.
+            n_samples: S, sampled paths per series; None draws 20, or more where a level wants more.
 
         Raises:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the codec.
@@ -137,8 +144,11 @@ class Forecaster:
         engine = Engine.load(found, model=model)
         assert engine.manifest is not None
         facts = engine.manifest.training
+        count = facts.get("n_samples")
         made = cls(
-            engine, seed=int(facts.get("seed", 0)), n_samples=int(facts.get("n_samples", 20))
+            engine,
+            seed=int(facts.get("seed", 0)),
+            n_samples=None if count in (None, DEFAULT_SAMPLES) else int(count),
         )
         made._saved = found
         return made
@@ -173,8 +183,10 @@ class Forecaster:
         """Adapt the base to series, for as many steps as the budget affords.
 
         Trains on sliding windows of all series. From ten series on, the last tenth of them is
-        held out for the validation loss; of fewer, the last fifth of their steps. The weights
-        with the lowest validation loss are kept. A second fit starts from the base again.
+        held out for the validation loss; of fewer, the last fifth of their steps. Where numbers
+        are shown as numbers, another tenth (or half of that fifth) is held out for the widths of
+        bands. The weights with the lowest validation loss are kept. A second fit starts from the
+        base again.
 
         Args:
             frame: a long pandas or polars frame, or a `Panel`.
@@ -235,7 +247,7 @@ class Forecaster:
         **options: Unpack[Sampling],
     ) -> np.ndarray:
         """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`."""
-        return self._sample(self._panel_of(frame), h, options)
+        return self._sample(self._panel_of(frame), h, (), (), options)
 
     def predict(
         self,
@@ -253,23 +265,27 @@ class Forecaster:
             level: intervals in percent, as columns `...-lo-80` and `...-hi-80`.
             frame: a long pandas or polars frame, or a `Panel`; None takes the fitted one.
             quantiles: shares, as columns `...-q-10` (in percent).
-            **options: `n_samples`, S paths per series; `context`, steps of the past to show
-                (default: as many as the model reads); `budget`, FLOPs the forecast may cost
-                (default: no limit); or `ledger`, a `loracast.flops.Ledger` that is charged and
-                may refuse; `progress`, called with the number of steps just sampled, N x S x H in
-                all. What it cost is in `forecast_report`.
+            **options: `n_samples`, S paths per series (default: 20, or as many as the levels
+                want); `context`, steps of the past to show, exactly (default: the last 160, or as
+                much digit text as 440 tokens hold; `forecast_report.notes` says what was left
+                out); `budget`, FLOPs the forecast may cost (default: no limit); or `ledger`, a
+                `loracast.flops.Ledger` that is charged and may refuse; `progress`, called with the
+                number of steps just sampled, N x S x H in all; `force=True` forecasts with a codec
+                that the bare base was never shown. What it cost is in `forecast_report`.
 
         Returns:
             A long frame of the caller's kind, N x h rows.
 
         Raises:
             DataError: series that cannot be used, h below 1, or no frame and nothing fitted.
-            ConfigError: an impossible level, quantile or number of samples.
+            ConfigError: an impossible level, quantile or number of samples, more samples needed
+                for a level than were asked for, or a codec that the bare base was never shown.
             BudgetExceeded: the forecast does not fit.
         """
         levels, shares = check_levels(level), check_quantiles(quantiles)
         panel = self._panel_of(frame)
-        return frame_of_samples(panel, self._sample(panel, h, options), levels, shares)
+        samples = self._sample(panel, h, levels, shares, options)
+        return frame_of_samples(panel, samples, levels, shares)
 
     def cross_validation(
         self,
@@ -312,10 +328,10 @@ class Forecaster:
         frames, reports = [], []
         cuts = [back - step * window for window in range(n_windows)]
         with spending(options.get("ledger"), options.get("budget")) as ledger:
-            self._must_fit([panel.steps(None, -behind) for behind in cuts], h, options, ledger)
+            self._must_fit([panel.steps(None, -n) for n in cuts], h, levels, options, ledger)
             each = options | {"ledger": ledger, "budget": None}
             for behind in cuts:
-                samples = self._sample(panel.steps(None, -behind), h, each)
+                samples = self._sample(panel.steps(None, -behind), h, levels, (), each)
                 point = sample_quantiles(samples, [0.5])[0]
                 bounds = intervals(samples, levels)
                 frame = backtest_frame(panel, panel.lengths - behind, point, bounds)
@@ -328,6 +344,8 @@ class Forecaster:
             n_series=len(panel),
             horizon=h,
             n_samples=reports[0].n_samples,
+            notes=tuple(dict.fromkeys(note for r in reports for note in r.notes)),
+            held_paths=sum(r.held_paths for r in reports),
         )
         return nw.concat(frames).to_native()
 
@@ -363,8 +381,9 @@ class Forecaster:
             some = ", ".join(map(repr, panel.ids[:5]))
             raise DataError(f"got series_id {series_id!r}; the ids are {some}, ...")
         one = panel.select([0 if series_id is None else panel.ids.index(series_id)])
-        samples = self._sample(one, h, options)
-        last = shown_steps(self.engine, one.n_channels) if history is None else max(2, history)
+        samples = self._sample(one, h, levels, (), options)
+        shown = options.get("context") or self.engine.default_context(one.values[0])
+        last = shown if history is None else max(2, history)
         return draw_forecast(one.steps(-last, None), samples[0], levels)
 
     def _panel_of(self, frame: Any) -> Panel:
@@ -374,18 +393,27 @@ class Forecaster:
             raise DataError("got no frame and nothing fitted in this process; pass frame=...")
         return self._panel
 
-    def _must_fit(self, panels: Sequence[Panel], h: int, options: Sampling, ledger: Ledger) -> None:
+    def _must_fit(
+        self,
+        panels: Sequence[Panel],
+        h: int,
+        levels: Sequence[float],
+        options: Sampling,
+        ledger: Ledger,
+    ) -> None:
         """Refuse forecasts that together are more than a ledger has left."""
         self._to_base()
         count = options.get("n_samples")
+        samples = enough_samples(self.n_samples if count is None else count, levels, ())
         needed = sum(
             panel_flops(
                 self.engine,
                 panel,
                 h,
-                n_samples=self.n_samples if count is None else count,
+                n_samples=samples,
                 context=options.get("context"),
                 convention=ledger.convention,
+                force=options.get("force", False),
             )
             for panel in panels
         )
@@ -396,19 +424,28 @@ class Forecaster:
                 "windows, samples or series"
             )
 
-    def _sample(self, panel: Panel, h: int, options: Sampling) -> np.ndarray:
+    def _sample(
+        self,
+        panel: Panel,
+        h: int,
+        levels: Sequence[float],
+        quantiles: Sequence[float],
+        options: Sampling,
+    ) -> np.ndarray:
         self._to_base()
         count = options.get("n_samples")
+        count = enough_samples(self.n_samples if count is None else count, levels, quantiles)
         samples, self.forecast_report = sample_panel(
             self.engine,
             panel,
             h,
-            n_samples=self.n_samples if count is None else count,
+            n_samples=count,
             seed=self.seed,
             context=options.get("context"),
             budget=options.get("budget"),
             ledger=options.get("ledger"),
             progress=options.get("progress"),
+            force=options.get("force", False),
         )
         return samples
 

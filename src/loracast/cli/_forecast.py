@@ -15,7 +15,6 @@ from loracast.cli._options import (
     IdCol,
     LedgerAt,
     LedgerName,
-    Samples,
     Seed,
     Sort,
     TargetCols,
@@ -43,7 +42,13 @@ def forecast(
     quantile: Annotated[
         list[float] | None, typer.Option("--quantile", help="Quantile to add, such as 0.1.")
     ] = None,
-    samples: Samples = 20,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            help="Sampled paths per series.  [default: 20, more where a level wants it]",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
     ] = None,
@@ -57,8 +62,15 @@ def forecast(
     target_cols: TargetCols = None,
     sort: Sort = False,
     context: Annotated[
-        int | None, typer.Option("--context", help="Last steps to show; default: what fits.")
+        int | None,
+        typer.Option(
+            "--context",
+            help="Last steps to show, exactly.  [default: 160, or 440 tokens of digits]",
+        ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with a codec that the base was never shown.")
+    ] = False,
     budget: Budget = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",
@@ -74,7 +86,8 @@ def forecast(
     check_target(out, FRAME_SUFFIXES, "--out")
     check_target(plot, PLOT_SUFFIXES, "--plot")
     whole("--horizon", horizon)
-    whole("--samples", samples)
+    if samples is not None:
+        whole("--samples", samples)
     whole("--seed", seed, 0)
     if adapter is not None and codec is not None:
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
@@ -86,10 +99,12 @@ def forecast(
         check_levels,
         check_quantiles,
         draw_forecast,
+        enough_samples,
         frame_of_samples,
     )
 
     levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
+    samples = enough_samples(samples, levels, shares)
     if adapter is None:
         forecaster = Forecaster.from_pretrained(model or "embedded", codec, seed=seed)
     else:
@@ -105,6 +120,7 @@ def forecast(
             budget=budget,
             ledger=charged,
             progress=watcher.advance,
+            force=force,
         )
     frame = frame_of_samples(panel, drawn, levels, shares)
     if plot is not None:
@@ -124,6 +140,8 @@ def forecast(
         "seed": seed,
         "flops": report.flops,
         "seconds": report.seconds,
+        "held_paths": report.held_paths,
+        "notes": list(report.notes),
     }
     if out is not None:
         write_frame(frame, out)
@@ -132,6 +150,8 @@ def forecast(
         print_json(facts | ({"out": str(out)} if out is not None else {"forecast": rows}))
     elif out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"{report.n_series} series, {horizon} steps, {samples} samples each by "
         f"{facts['model']} {'zero-shot' if adapter is None else f'with {adapter}'} "

@@ -26,6 +26,7 @@ from loracast.evaluation._metrics import (
 )
 from loracast.evaluation._naive import best_lag
 from loracast.evaluation._prepare import BaselineForecast
+from loracast.evaluation._quantiles import resolves, sample_quantiles, samples_needed
 
 __all__ = [
     "ANNOTATION_FIELDS",
@@ -41,9 +42,12 @@ __all__ = [
     "majority_baseline",
     "naive_scales",
     "published_rules",
+    "resolves",
     "robust_rules",
     "run_baseline",
     "running_rmse",
+    "sample_quantiles",
+    "samples_needed",
     "score",
     "score_annotations",
     "score_horizons",

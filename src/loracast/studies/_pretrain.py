@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import (
+    CARD_FILE,
     Backbone,
     build_embedded,
     embedded_config,
@@ -23,6 +24,7 @@ from loracast.backbone import (
 )
 from loracast.errors import ConfigError, StorageError
 from loracast.flops import Ledger, parse_flops
+from loracast.series._corpus import CORPUS_CHANNELS
 from loracast.studies._corpus_batches import CorpusBatches, Kind
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
@@ -129,9 +131,13 @@ def pretrain(
             progress=progress,
         )
     write_base(base, out / "model")
-    (out / "pretrain.json").write_text(
-        json.dumps({"recipe": recipe.model_dump(mode="json"), "result": result.__dict__}, indent=1)
-    )
+    card = {
+        "channels": CORPUS_CHANNELS,
+        "recipe": recipe.model_dump(mode="json"),
+        "result": result.__dict__,
+    }
+    for folder in (out, out / "model"):
+        (folder / CARD_FILE).write_text(json.dumps(card, indent=1))
     return result
 
 

@@ -136,6 +136,7 @@ class Pricer:
         if not here:
             known = Architecture.known(recipe.model)
             engine.architecture = known.pruned(engine.architecture.vocab)
+            engine.task.positions = None  # the embedded base's, not the model's
         return cls(recipe, data, engine, here)
 
     def _fit(self, window: int) -> FitPlan:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from loracast.adapters import AdapterConfig, lora_parameters
-from loracast.api import Engine, FitPlan, calibrate_spread
+from loracast.api import Engine, FitPlan, calibrate_spread, model_notes
 from loracast.errors import BudgetExceeded
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
@@ -231,7 +231,7 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
 
     Returns:
         Samples (N, S, H, C), and JSON facts: config (with `planned_flops`, the most it could
-        cost), flops, seconds.
+        cost), flops, seconds, note.
 
     Raises:
         BudgetExceeded: it does not fit.
@@ -262,5 +262,8 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         "config": {"planned_flops": planned},
         "flops": run.ledger.charged_flops - before,
         "seconds": time.monotonic() - started,
+        "note": "; ".join(
+            model_notes(engine, data.truth.shape[2], len(data.contexts) * recipe.samples)
+        ),
     }
     return samples, run.workspace.finish(name, facts)

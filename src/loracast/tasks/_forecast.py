@@ -38,9 +38,16 @@ class ForecastTask:
         codec: how numbers become symbols.
         token_ids: (A,) the model's token id of each symbol of the codec's alphabet.
         bos: the model's token that starts a document, or None.
+        positions: the longest sequence the model has positions for; None where it has no limit.
     """
 
-    def __init__(self, codec: Codec, token_ids: Sequence[int], bos: int | None = None) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        token_ids: Sequence[int],
+        bos: int | None = None,
+        positions: int | None = None,
+    ) -> None:
         if len(token_ids) != len(codec.alphabet):
             raise CodecError(
                 f"got {len(token_ids)} token ids for codec {codec.name!r}; "
@@ -48,7 +55,7 @@ class ForecastTask:
             )
         self.codec = codec
         self.token_ids = np.asarray(token_ids, dtype=np.int64)
-        self.bos = bos
+        self.bos, self.positions = bos, positions
         self._symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
 
     @property
@@ -79,7 +86,7 @@ class ForecastTask:
         studies; missing values are shown but never to be predicted.
 
         Raises:
-            DataError: a split outside the window.
+            DataError: a split outside the window, or a window longer than the model's positions.
             CodecError: a context the codec cannot scale.
         """
         if not 1 <= context_steps <= len(window):
@@ -91,6 +98,12 @@ class ForecastTask:
         encoded = self.codec.encode(window, state)
         symbols = encoded.symbols
         ids = np.concatenate([self._head, self.token_ids[symbols]])
+        if self.positions is not None and len(ids) > self.positions:
+            raise DataError(
+                f"got a training window of {len(window)} steps in {len(ids)} tokens; expected at "
+                f"most {self.positions}, the model's positions: train on shorter windows (context "
+                "and horizons of a recipe), or choose a codec with fewer tokens a step"
+            )
         numbers = self._numbers(encoded)
         if numbers is not None:
             return Example(ids, np.full_like(ids, IGNORED), numbers)
