@@ -20,6 +20,12 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
+from loracast.api._hindcast import (
+    HINDCAST_SAMPLES,
+    HINDCAST_STEPS,
+    context_factors,
+    hindcasts,
+)
 from loracast.api._spread import widened
 from loracast.backbone import (
     Backbone,
@@ -69,6 +75,13 @@ class FitPlan:
     context_range: tuple[float, float] = (0.3, 1.0)
     context_steps: int = 70
     validation_rows: int = 64
+
+
+def _times(spread: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Factors of a spread, () for none, all times one more."""
+    if factor == 1.0:
+        return spread
+    return tuple(factor * each for each in spread or (1.0,))
 
 
 class Engine:
@@ -267,11 +280,35 @@ class Engine:
         return float(table.total)
 
     def forecast_flops(
-        self, contexts: Sequence[np.ndarray], horizon: int, samples: int, convention: str = "exact"
+        self,
+        contexts: Sequence[np.ndarray],
+        horizon: int,
+        samples: int,
+        convention: str = "exact",
+        *,
+        widen: bool | None = None,
     ) -> float:
-        """The most a forecast can cost, before it runs."""
-        prompts = self.prompts(contexts)
-        return self.work_flops(self._plan(prompts, horizon, samples), convention)
+        """The most a forecast can cost, before it runs; arguments as in `sample`."""
+        most = self.work_flops(self._plan(self.prompts(contexts), horizon, samples), convention)
+        if self._widens(widen, samples):
+            made = hindcasts(contexts, [""] * len(contexts))
+            most += self._hindcast_flops(self.prompts([h.context for h in made]), convention)
+        return most
+
+    def _widens(self, widen: bool | None, samples: int) -> bool:
+        """Whether hindcasts are made: by default of an adapted model that samples numbers."""
+        if widen and not self.task.continuous:
+            raise ConfigError(
+                f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
+                "are sampled: use codec 'continuous', or leave widen out"
+            )
+        wanted = self.adapter is not None if widen is None else widen
+        return wanted and self.task.continuous and samples > 1
+
+    def _hindcast_flops(self, prompts: Sequence[Prompt], convention: str) -> float:
+        if not prompts:
+            return 0.0
+        return self.work_flops(self._plan(prompts, HINDCAST_STEPS, HINDCAST_SAMPLES), convention)
 
     def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
         lengths = [len(p.ids) for p in prompts]
@@ -291,6 +328,7 @@ class Engine:
         ledger: Ledger | None = None,
         stage: str = "forecast",
         progress: Callable[[int], None] | None = None,
+        widen: bool | None = None,
     ) -> np.ndarray:
         """Sampled futures of N contexts.
 
@@ -304,12 +342,17 @@ class Engine:
             ledger: charged before the work starts, if given.
             stage: its name there.
             progress: called with the number of steps just completed, N x S x H in all.
+            widen: draw samples apart, about their median, of a series whose own last steps the
+                model clearly misses when it forecasts them from before (see `_hindcast`); costs
+                two short forecasts more a series. None: of an adapted model that samples
+                numbers.
 
         Returns:
             (N, S, H, C) float64 in original units.
 
         Raises:
             DataError: no series, an unusable context, a horizon or sample count below 1.
+            ConfigError: `widen` where no numbers are sampled.
             BudgetExceeded: the ledger refuses.
         """
         if horizon < 1:
@@ -319,6 +362,8 @@ class Engine:
         if len({c.shape[1] for c in contexts}) != 1:
             raise DataError("got series with different numbers of channels; forecast them apart")
         prompts = self.prompts(contexts)
+        made = hindcasts(contexts, keys) if self._widens(widen, samples) else []
+        before = self.prompts([h.context for h in made])
 
         def run() -> Any:
             if self.task.continuous:
@@ -344,18 +389,36 @@ class Engine:
                 progress=progress,
             )
 
+        def hindcast() -> list[np.ndarray]:
+            if not made:
+                return []
+            return sample_values(
+                self.backbone.model,
+                before,
+                HINDCAST_STEPS,
+                n_samples=HINDCAST_SAMPLES,
+                seed=seed,
+                keys=[h.key for h in made],
+                temperature=temperature,
+            ).paths
+
         if ledger is None:
-            sampled = run()
+            sampled, known = run(), hindcast()
         else:
+            looking_back = self._hindcast_flops(before, ledger.convention)
             most = self.work_flops(self._plan(prompts, horizon, samples), ledger.convention)
+            most += looking_back
             with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
-                sampled = run()
-                charge.flops = min(most, self.work_flops(sampled, ledger.convention))
+                sampled, known = run(), hindcast()
+                actual = self.work_flops(sampled, ledger.convention) + looking_back
+                charge.flops = min(most, actual)
         if self.task.continuous:
+            truth = [self.task.scaled(h.truth, p) for h, p in zip(made, before, strict=True)]
+            factors = context_factors(len(contexts), made, known, truth, self.spread)
             return np.stack(
                 [
-                    self.task.values(widened(z, self.spread), p)
-                    for z, p in zip(sampled.paths, prompts, strict=True)
+                    self.task.values(widened(z, _times(self.spread, factor)), p)
+                    for z, p, factor in zip(sampled.paths, prompts, factors, strict=True)
                 ]
             )
         return np.stack(

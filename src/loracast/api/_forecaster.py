@@ -59,6 +59,7 @@ class Sampling(TypedDict, total=False):
     context: int | None
     budget: str | float | None
     progress: Callable[[int], None] | None
+    widen: bool | None
 
 
 class Forecaster:
@@ -249,7 +250,9 @@ class Forecaster:
             **options: `n_samples`, S paths per series; `context`, steps of the past to show
                 (default: as many as the model reads); `budget`, FLOPs the forecast may cost
                 (default: no limit); `progress`, called with the number of steps just sampled,
-                N x S x H in all.
+                N x S x H in all; `widen`, whether to widen the bands of a series whose own last
+                steps the model clearly misses when it forecasts them from before (default: of a
+                fitted model that samples numbers; it costs two short forecasts a series).
 
         Returns:
             A long frame of the caller's kind, N x h rows.
@@ -374,6 +377,7 @@ class Forecaster:
             context=options.get("context"),
             budget=options.get("budget"),
             progress=options.get("progress"),
+            widen=options.get("widen"),
         )
         return samples
 

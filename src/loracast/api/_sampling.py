@@ -53,6 +53,7 @@ def sample_panel(
     context: int | None = None,
     budget: str | float | None = None,
     progress: Callable[[int], None] | None = None,
+    widen: bool | None = None,
 ) -> tuple[np.ndarray, ForecastReport]:
     """Sampled futures of every series of a panel.
 
@@ -65,6 +66,7 @@ def sample_panel(
         context: last steps to show; None shows as many as the model reads.
         budget: FLOPs it may cost; None sets no limit.
         progress: called with the number of steps just sampled, N x S x H in all.
+        widen: as in `Engine.sample`.
 
     Returns:
         (N, S, H, C) in original units, and what it cost.
@@ -98,6 +100,7 @@ def sample_panel(
             seed=seed,
             ledger=ledger,
             progress=progress,
+            widen=widen,
         )
         flops = ledger.spent_flops
     seconds = time.monotonic() - started
