@@ -61,6 +61,7 @@ def calibrate_spread(
         seed=seed,
         ledger=ledger,
         stage=stage,
+        widen=False,
     )
     paths, truth = [], []
     for (values, n), prompt, sampled in zip(usable, engine.prompts(contexts), drawn, strict=True):

@@ -22,6 +22,12 @@ from loracast.adapters import (
     save_adapter,
 )
 from loracast.api._bounds import hold, path_limits
+from loracast.api._hindcast import (
+    HINDCAST_SAMPLES,
+    HINDCAST_STEPS,
+    context_factors,
+    hindcasts,
+)
 from loracast.api._shown import (
     check_positions,
     default_context,
@@ -74,6 +80,13 @@ class FitPlan:
     context_range: tuple[float, float] = (0.3, 1.0)
     context_steps: int = 70
     validation_rows: int = 64
+
+
+def _times(spread: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Factors of a spread, () for none, all times one more."""
+    if factor == 1.0:
+        return spread
+    return tuple(factor * each for each in spread or (1.0,))
 
 
 class Engine:
@@ -310,11 +323,36 @@ class Engine:
         return float(table.total)
 
     def forecast_flops(
-        self, contexts: Sequence[np.ndarray], horizon: int, samples: int, convention: str = "exact"
+        self,
+        contexts: Sequence[np.ndarray],
+        horizon: int,
+        samples: int,
+        convention: str = "exact",
+        *,
+        widen: bool | None = None,
     ) -> float:
-        """The most a forecast can cost, before it runs."""
-        prompts = self.prompts(contexts)
-        return self.work_flops(self._plan(prompts, horizon, samples), convention)
+        """The most a forecast can cost, before it runs; arguments as in `sample`."""
+        most = self.work_flops(self._plan(self.prompts(contexts), horizon, samples), convention)
+        if self._widens(widen, samples):
+            pieces = self._pieces(contexts)
+            made = hindcasts(pieces, [""] * len(pieces))
+            most += self._hindcast_flops(self.prompts([h.context for h in made]), convention)
+        return most
+
+    def _widens(self, widen: bool | None, samples: int) -> bool:
+        """Whether hindcasts are made: by default of an adapted model that samples numbers."""
+        if widen and not self.task.continuous:
+            raise ConfigError(
+                f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
+                "are sampled: use codec 'continuous', or leave widen out"
+            )
+        wanted = self.adapter is not None if widen is None else widen
+        return wanted and self.task.continuous and samples > 1
+
+    def _hindcast_flops(self, prompts: Sequence[Prompt], convention: str) -> float:
+        if not prompts:
+            return 0.0
+        return self.work_flops(self._plan(prompts, HINDCAST_STEPS, HINDCAST_SAMPLES), convention)
 
     def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
         lengths = [len(p.ids) for p in prompts]
@@ -334,6 +372,7 @@ class Engine:
         ledger: Ledger | None = None,
         stage: str = "forecast",
         progress: Callable[[int], None] | None = None,
+        widen: bool | None = None,
     ) -> np.ndarray:
         """Sampled futures of N contexts.
 
@@ -347,6 +386,10 @@ class Engine:
             ledger: charged before the work starts; None charges one that is thrown away.
             stage: its name there.
             progress: called with the number of steps just completed, N x S x H in all.
+            widen: draw samples apart, about their median, of a series whose own last steps the
+                model clearly misses when it forecasts them from before (see `_hindcast`); costs
+                two short forecasts more a series. None: of an adapted model that samples
+                numbers.
 
         Returns:
             (N, S, H, C) float64 in original units, each path inside the limits of `_bounds`;
@@ -355,6 +398,7 @@ class Engine:
         Raises:
             DataError: no series, an unusable context, a horizon or sample count below 1, or a
                 context that with its forecast is longer than the model's positions.
+            ConfigError: `widen` where no numbers are sampled.
             BudgetExceeded: the ledger refuses.
         """
         if horizon < 1:
@@ -375,6 +419,8 @@ class Engine:
         ]
         if self.task.continuous:
             limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
+        made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
+        before = self.prompts([h.context for h in made])
 
         def run() -> Any:
             if self.task.continuous:
@@ -401,6 +447,19 @@ class Engine:
                 progress=progress,
             )
 
+        def hindcast() -> list[np.ndarray]:
+            if not made:
+                return []
+            return sample_values(
+                self.backbone.model,
+                before,
+                HINDCAST_STEPS,
+                n_samples=HINDCAST_SAMPLES,
+                seed=seed,
+                keys=[h.key for h in made],
+                temperature=temperature,
+            ).paths
+
         work = {
             "model": self.identity(),
             "keys": tuple(keys),
@@ -408,19 +467,24 @@ class Engine:
             "samples": samples,
             "seed": seed,
             "temperature": temperature,
+            "hindcasts": len(made),
         }
         key = f"{stage}/generate/{work_sha256(work, contexts)}"
         with spending(ledger) as paying:
+            looking_back = self._hindcast_flops(before, paying.convention)
             most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
+            most += looking_back
             with paying.charge(key, most, stage=stage, kind="generate") as charge:
-                sampled = run()
-                charge.flops = self.work_flops(sampled, paying.convention)
+                sampled, known = run(), hindcast()
+                charge.flops = self.work_flops(sampled, paying.convention) + looking_back
         drawn, touched = [], []
         if self.task.continuous:
-            for z, met, prompt, limit in zip(
-                sampled.paths, sampled.held, prompts, limits, strict=True
+            truth = [self.task.scaled(h.truth, p) for h, p in zip(made, before, strict=True)]
+            factors = context_factors(len(pieces), made, known, truth, self.spread)
+            for z, met, prompt, limit, factor in zip(
+                sampled.paths, sampled.held, prompts, limits, factors, strict=True
             ):
-                inside, again = hold(widened(z, self.spread), limit)
+                inside, again = hold(widened(z, _times(self.spread, factor)), limit)
                 drawn.append(self.task.values(inside, prompt))
                 touched.append(met | again)
         else:

@@ -68,6 +68,7 @@ class Sampling(TypedDict, total=False):
     ledger: Ledger | None
     progress: Callable[[int], None] | None
     force: bool
+    widen: bool | None
 
 
 class Forecaster:
@@ -271,7 +272,10 @@ class Forecaster:
                 out); `budget`, FLOPs the forecast may cost (default: no limit); or `ledger`, a
                 `loracast.flops.Ledger` that is charged and may refuse; `progress`, called with the
                 number of steps just sampled, N x S x H in all; `force=True` forecasts with a codec
-                that the bare base was never shown. What it cost is in `forecast_report`.
+                that the bare base was never shown; `widen`, whether to widen the bands of a series
+                whose own last steps the model clearly misses when it forecasts them from before
+                (default: of a fitted model that samples numbers; it costs two short forecasts a
+                series). What it cost is in `forecast_report`.
 
         Returns:
             A long frame of the caller's kind, N x h rows.
@@ -414,6 +418,7 @@ class Forecaster:
                 context=options.get("context"),
                 convention=ledger.convention,
                 force=options.get("force", False),
+                widen=options.get("widen"),
             )
             for panel in panels
         )
@@ -446,6 +451,7 @@ class Forecaster:
             ledger=options.get("ledger"),
             progress=options.get("progress"),
             force=options.get("force", False),
+            widen=options.get("widen"),
         )
         return samples
 

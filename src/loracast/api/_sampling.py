@@ -58,6 +58,7 @@ def sample_panel(
     ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
     force: bool = False,
+    widen: bool | None = None,
 ) -> tuple[np.ndarray, ForecastReport]:
     """Sampled futures of every series of a panel.
 
@@ -73,6 +74,7 @@ def sample_panel(
         ledger: to charge in place of a budget.
         progress: called with the number of steps just sampled, N x S x H in all.
         force: forecast also where the base was never shown the codec.
+        widen: as in `Engine.sample`.
 
     Returns:
         (N, S, H, C) in original units, and what it cost.
@@ -96,6 +98,7 @@ def sample_panel(
             seed=seed,
             ledger=paying,
             progress=progress,
+            widen=widen,
         )
         flops = paying.charged_flops - before
     seconds = time.monotonic() - started
@@ -158,10 +161,11 @@ def panel_flops(
     context: int | None = None,
     convention: str = "exact",
     force: bool = False,
+    widen: bool | None = None,
 ) -> float:
     """The most that `sample_panel` can cost with the same arguments, in FLOPs of a convention."""
     engine, contexts = _shown(engine, panel, horizon, context, force)
-    return engine.forecast_flops(contexts, horizon, n_samples, convention)
+    return engine.forecast_flops(contexts, horizon, n_samples, convention, widen=widen)
 
 
 def _shown(

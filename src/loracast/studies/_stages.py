@@ -218,7 +218,7 @@ def calibration_flops(run: Run, engine: Engine) -> float:
     contexts = [v[: run.recipe.context] for v in kept.values if len(v) > run.recipe.context]
     if not contexts:
         return 0.0
-    return engine.forecast_flops(contexts, run.recipe.horizon, CALIBRATION_SAMPLES)
+    return engine.forecast_flops(contexts, run.recipe.horizon, CALIBRATION_SAMPLES, widen=False)
 
 
 def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, dict[str, Any]]:
