@@ -97,3 +97,44 @@ def test_several_commands_share_a_ledger(run: Any, base: str, data: Path, tmp_pa
 def test_a_budget_that_is_enough_changes_nothing(run: Any, base: str, data: Path) -> None:
     args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 9, "--model", base]
     assert run(*args).out == run(*args, "--budget", "1PF").out
+
+
+def test_a_codec_that_the_base_was_never_shown_is_refused(
+    run: Any, data: Path, tmp_path: Path
+) -> None:
+    args = ["forecast", data / "monthly.csv", "--horizon", 1, "--codec", "mao"]
+    message = run(*args).message
+    assert "never shown codec 'mao'" in message
+    assert "--force" in message
+    forced = run(*args, "--force", "--json")
+    assert forced.code == 0
+    assert "never shown codec 'mao'" in json.loads(forced.out)["notes"][0]
+    assert "note: the base 'embedded' was never shown" in forced.err
+
+
+def test_a_level_wants_enough_samples(run: Any, base: str, data: Path) -> None:
+    args = ["forecast", data / "monthly.csv", "--horizon", 1, "--model", base]
+    message = run(*args, "--level", 99, "--samples", 20).message
+    assert "got level 99 with 20 samples; expected at least 199" in message
+    assert "--samples 199" in message
+    by_itself = run(*args, "--level", 95, "--json")
+    assert json.loads(by_itself.out)["samples"] == 39
+    assert json.loads(run(*args, "--json").out)["samples"] == 20
+    assert "quantile 0.01" in run(*args, "--quantile", 0.01, "--samples", 98).message
+
+
+def test_a_note_says_what_was_not_shown(run: Any, base: str, tmp_path: Path) -> None:
+    file = tmp_path / "long.csv"
+    rows = "".join(f"a,{t},{t % 7 + t / 10}\n" for t in range(400))
+    file.write_text("unique_id,ds,y\n" + rows)
+    args = ["forecast", file, "--horizon", 1, "--model", base]
+    cut = run(*args)
+    assert "note: the last 146 steps were shown of 1 of 1 series" in cut.err  # 440 / 3 tokens
+    whole = run(*args, "--context", 400)
+    assert "were shown" not in whole.err
+    assert cut.out != whole.out
+    long = tmp_path / "longer.csv"
+    rows = "".join(f"a,{t},{t % 7}\n" for t in range(2000))
+    long.write_text("unique_id,ds,y\n" + rows)
+    args[1] = long
+    assert "show at most 1364 steps" in run(*args, "--context", 2000).message  # 4093 / 3

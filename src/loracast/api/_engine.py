@@ -286,7 +286,8 @@ class Engine:
     def default_context(self, values: np.ndarray) -> int:
         """Last steps of a history (T, C) shown where nobody asked for a number; see `_shown`."""
         made_for = 0 if self.manifest is None else self.manifest.context_steps
-        return default_context(self.task, values, made_for)
+        groups = self.channel_groups(values.shape[1])
+        return min(default_context(self.task, values[:, group], made_for) for group in groups)
 
     def _pieces(self, contexts: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Series by series, and of each its groups of channels."""
