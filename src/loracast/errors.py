@@ -16,6 +16,8 @@ The command line prints it and exits with code 2.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AdapterError",
     "AnnotationError",
@@ -24,8 +26,10 @@ __all__ = [
     "ConfigError",
     "DataError",
     "LoracastError",
+    "LoracastWarning",
     "ModelError",
     "StorageError",
+    "first_fault",
 ]
 
 
@@ -33,6 +37,10 @@ class LoracastError(Exception):
     """The base of all errors that loracast raises on purpose."""
 
     exit_code = 2
+
+
+class LoracastWarning(UserWarning):
+    """Something was left out of the answer; the message names it."""
 
 
 class DataError(LoracastError):
@@ -65,3 +73,24 @@ class StorageError(LoracastError):
 
 class AnnotationError(LoracastError):
     """An annotation, or a teacher's answer, fails its checks."""
+
+
+def first_fault(error: Any) -> str:
+    """The first fault of a pydantic report in one line: which field, what is wrong, what was got.
+
+    Args:
+        error: a `pydantic.ValidationError`; of another exception, its own words.
+    """
+    if not hasattr(error, "error_count"):
+        return " ".join(str(error).split())[:300]
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    if first["type"] == "extra_forbidden":
+        message = "no field has this name"
+    got = ""
+    if first["type"] not in ("missing", "value_error", "json_invalid"):
+        text = " ".join(repr(first["input"]).split())
+        got = f" (got {text if len(text) <= 60 else text[:57] + '...'})"
+    more = f"; {error.error_count() - 1} more faults" if error.error_count() > 1 else ""
+    return f"{where + ': ' if where else ''}{message}{got}{more}"

@@ -25,7 +25,7 @@ from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_exampl
 from loracast.api._inputs import calibrated
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
-from loracast.series import Panel
+from loracast.series import Panel, seen_record
 from loracast.tasks import Example
 from loracast.training import Progress, TrainConfig, TrainResult
 
@@ -150,7 +150,8 @@ def run_fit(
         if held.validation is not None and ledger.remaining_flops > 0:
             _calibrate(engine, held, plan, seed, ledger)
         spent = ledger.spent_flops
-    known = {"data_sha256": digest, "flops": spent, "steps": result.steps}
+    known: dict[str, Any] = {"data_sha256": digest, "flops": spent, "steps": result.steps}
+    known["seen"] = seen_record(panel)  # for a backtest, which must not score these
     engine.save(
         folder / "adapter",
         context_steps=plan.context_steps,

@@ -15,12 +15,23 @@ import numpy as np
 from loracast.api._engine import Engine
 from loracast.api._inputs import calibrated, require_known, series_keys, shown_steps
 from loracast.api._quantiles import intervals, sample_quantiles
+from loracast.api._skipping import NAMED, Skipped
 from loracast.errors import ConfigError, DataError
 from loracast.flops import Ledger, parse_flops
 from loracast.series import Panel, forecast_frame
+from loracast.tasks import constant_values
 
-__all__ = ["UNLIMITED_FLOPS", "ForecastReport", "frame_of_samples", "sample_panel"]
+__all__ = [
+    "UNLIMITED_FLOPS",
+    "ForecastReport",
+    "check_size",
+    "constant_notes",
+    "frame_of_samples",
+    "sample_panel",
+]
 
+# Numbers of all sampled paths together: 1.6 GB, and as much again while they are sorted.
+MOST_NUMBERS = 200_000_000
 UNLIMITED_FLOPS = 1e30  # a ledger wants a limit; no forecast comes near this one
 
 
@@ -34,6 +45,8 @@ class ForecastReport:
         n_series: N.
         horizon: H.
         n_samples: S.
+        skipped: series that could not be used and were left out, with their reasons.
+        notes: what a reader of the forecast should know, in a line each.
     """
 
     flops: float
@@ -41,6 +54,8 @@ class ForecastReport:
     n_series: int
     horizon: int
     n_samples: int
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def sample_panel(
@@ -78,6 +93,7 @@ def sample_panel(
         raise DataError(f"got horizon {horizon}; expected at least 1 step")
     if context is not None and context < 2:
         raise ConfigError(f"got a context of {context} steps; expected at least 2")
+    check_size(len(panel), n_samples, horizon, panel.n_channels)
     limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
     panel.require_length(2, "a forecast")
     if context is not None:
@@ -101,7 +117,43 @@ def sample_panel(
         )
         flops = ledger.spent_flops
     seconds = time.monotonic() - started
-    return samples, ForecastReport(flops, seconds, len(panel), horizon, n_samples)
+    notes = constant_notes(panel, shown_steps(engine, panel.n_channels))
+    return samples, ForecastReport(flops, seconds, len(panel), horizon, n_samples, notes=notes)
+
+
+def check_size(n_series: int, samples: int, horizon: int, n_channels: int) -> None:
+    """Refuse a forecast that could not be held in memory, before anything is loaded for it.
+
+    Raises:
+        ConfigError: more than 2e8 numbers.
+    """
+    count = n_series * samples * horizon * n_channels
+    if count > MOST_NUMBERS:
+        raise ConfigError(
+            f"got {n_series} series x {samples} samples x {horizon} steps x {n_channels} channels "
+            f"= {count:.1e} numbers; expected at most {MOST_NUMBERS:.0e}, which is what "
+            f"{8 * MOST_NUMBERS / 1e9:.1f} GB hold: ask for fewer steps or samples, or give fewer "
+            "series at a time"
+        )
+
+
+def constant_notes(panel: Panel, last: int) -> tuple[str, ...]:
+    """A remark on the series whose last steps never move: their forecast is that value.
+
+    Args:
+        panel: N series.
+        last: how many of the last steps are shown.
+    """
+    found = [
+        f"{name!r} ({channel} {value:g})"
+        for name, values in zip(panel.ids, panel.values, strict=True)
+        for channel, value in zip(panel.channels, constant_values(values[-last:]), strict=True)
+        if np.isfinite(value)
+    ]
+    if not found:
+        return ()
+    some = ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")
+    return (f"constant as far as is shown, and forecast as that value without a band: {some}",)
 
 
 def frame_of_samples(

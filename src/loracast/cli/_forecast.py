@@ -16,6 +16,7 @@ from loracast.cli._options import (
     Samples,
     Seed,
     Sort,
+    Strict,
     TargetCols,
     TimeCol,
     panel_of,
@@ -53,6 +54,7 @@ def forecast(
     time_col: TimeCol = None,
     target_cols: TargetCols = None,
     sort: Sort = False,
+    strict: Strict = False,
     context: Annotated[
         int | None, typer.Option("--context", help="Last steps to show; default: what fits.")
     ] = None,
@@ -73,16 +75,22 @@ def forecast(
     whole("--seed", seed, 0)
     if adapter is not None and codec is not None:
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
-    panel = panel_of(file, id_col, time_col, target_cols, sort)
-    panel.require_length(2, "a forecast")
+    panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
 
     from loracast.api import (
         Forecaster,
         check_levels,
         check_quantiles,
+        check_size,
         draw_forecast,
+        facts_of_skipped,
         frame_of_samples,
+        note_of_skipped,
+        usable_series,
     )
+
+    check_size(len(panel), samples, horizon, panel.n_channels)
+    usable_series(panel, strict=strict)  # before a model is loaded
 
     levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
     if adapter is None:
@@ -90,6 +98,7 @@ def forecast(
     else:
         forecaster = Forecaster.load(adapter, model=model)
         forecaster.seed = seed
+    panel, skipped = forecaster.usable(panel, context, strict=strict)
     with Watcher() as watcher:
         watcher.stage("forecast", len(panel) * samples * horizon)
         drawn = forecaster.sample(
@@ -118,6 +127,8 @@ def forecast(
         "seed": seed,
         "flops": report.flops,
         "seconds": report.seconds,
+        "skipped": facts_of_skipped(skipped),
+        "notes": list(report.notes),
     }
     if out is not None:
         write_frame(frame, out)
@@ -126,6 +137,9 @@ def forecast(
         print_json(facts | ({"out": str(out)} if out is not None else {"forecast": rows}))
     elif out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
+    for note in (note_of_skipped(skipped, len(panel) + len(skipped)), *report.notes):
+        if note:
+            typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"{report.n_series} series, {horizon} steps, {samples} samples each by "
         f"{facts['model']} {'zero-shot' if adapter is None else f'with {adapter}'} "
