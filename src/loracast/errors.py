@@ -29,7 +29,7 @@ __all__ = [
     "LoracastWarning",
     "ModelError",
     "StorageError",
-    "first_fault",
+    "faults_in_one_line",
 ]
 
 
@@ -75,22 +75,26 @@ class AnnotationError(LoracastError):
     """An annotation, or a teacher's answer, fails its checks."""
 
 
-def first_fault(error: Any) -> str:
-    """The first fault of a pydantic report in one line: which field, what is wrong, what was got.
+def faults_in_one_line(error: Any) -> str:
+    """A pydantic report in one line: which field, what is wrong, what was got, of the first three.
 
     Args:
         error: a `pydantic.ValidationError`; of another exception, its own words.
     """
     if not hasattr(error, "error_count"):
         return " ".join(str(error).split())[:300]
-    first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    message = " ".join(first["msg"].removeprefix("Value error, ").split())
-    if first["type"] == "extra_forbidden":
+    faults = error.errors(include_url=False)
+    more = f"; {len(faults) - 3} more faults" if len(faults) > 3 else ""
+    return "; ".join(map(_fault, faults[:3])) + more
+
+
+def _fault(fault: Any) -> str:
+    where = ".".join(map(str, fault["loc"]))
+    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
+    if fault["type"] == "extra_forbidden":
         message = "no field has this name"
     got = ""
-    if first["type"] not in ("missing", "value_error", "json_invalid"):
-        text = " ".join(repr(first["input"]).split())
+    if fault["type"] not in ("missing", "value_error", "json_invalid", "extra_forbidden"):
+        text = " ".join(repr(fault["input"]).split())
         got = f" (got {text if len(text) <= 60 else text[:57] + '...'})"
-    more = f"; {error.error_count() - 1} more faults" if error.error_count() > 1 else ""
-    return f"{where + ': ' if where else ''}{message}{got}{more}"
+    return f"{where + ': ' if where else ''}{message}{got}"

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from loracast.cli._backtest import conclusion, table_of
-from loracast.evaluation import GlobalMLP
+from loracast.evaluation import BASELINES, GlobalMLP
 from loracast.series import read_panel
 
-METHODS = [
-    "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth", "global_mlp",
-]  # fmt: skip
+METHODS = ["adapted", "zero_shot", *BASELINES, "global_mlp"]
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +63,10 @@ def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
     args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 6, "--samples", 2]
     outcome = run(*args, "--adapter", fitted, "--json")
     rows = json.loads(outcome.out)
-    assert list(rows) == METHODS
+    assert list(rows) == [*METHODS, "about"]
     values = np.stack(read_panel(data / "pairs.h5").values)
     for horizon in (5, 6):
-        error = np.abs(values[:, 30 : 30 + horizon] - values[:, 29:30])
+        error = np.abs(values[:, 34 : 34 + horizon] - values[:, 33:34])
         assert rows["naive"][f"h{horizon}"]["mae"] == pytest.approx(error.mean())
     assert rows["global_mlp"]["h5"]["mae"] is None
     assert "--train-data" in rows["global_mlp"]["note"]
@@ -87,7 +85,7 @@ def test_without_an_adapter_the_base_stands_alone(run: Any, base: str, data: Pat
         "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--samples", 2,
         "--model", base, "--json",
     )  # fmt: skip
-    assert list(json.loads(outcome.out)) == METHODS[1:]
+    assert list(json.loads(outcome.out)) == [*METHODS[1:], "about"]
 
 
 def test_the_network_is_trained_on_other_series(
@@ -110,7 +108,7 @@ def test_the_network_is_trained_on_other_series(
 
 
 def row(mae5: float | None, mae9: float | None) -> dict[str, Any]:
-    cells = {"crps": None, "mase": None}
+    cells = {"crps": None, "mase": mae9}
     return {
         "h5": cells | {"mae": mae5}, "h9": cells | {"mae": mae9},
         "flops": None, "seconds": None, "note": "",
@@ -121,8 +119,10 @@ def test_the_sentence_names_winners_and_losses() -> None:
     rows = {"adapted": row(0.2, 0.3), "naive": row(0.1, 0.5), "var5_log": row(None, None)}
     text = conclusion(rows)
     assert text == (
-        "Lowest MAE: naive (h5); adapted (h9); at h9 the adapted model beats 1 of 1 other methods."
+        "Lowest MAE: naive (h5); adapted (h9); at h9 the adapted model beats 1 of 1 other methods. "
+        "Not scored: var5_log."
     )
+    assert conclusion(rows, True).endswith("trained on what is scored: this is no test of it.")
     assert conclusion({"naive": row(0.1, 0.5)}) == "Lowest MAE: naive (h5, h9)."
     assert conclusion({"naive": row(None, None)}) == "No method could be scored."
 
@@ -130,7 +130,7 @@ def test_the_sentence_names_winners_and_losses() -> None:
 def test_the_table_of_the_published_horizons_fits_eighty_columns() -> None:
     from rich.console import Console
 
-    cells = {"mae": 0.003214, "crps": 0.001234}
+    cells = {"mae": 0.003214, "crps": 0.001234, "mase": 0.012345}
     widest = {f"h{h}": cells for h in (5, 20, 30)} | {"flops": 3.7e15, "seconds": 154.2, "note": ""}
     table = table_of({"quadratic_growth": widest}, "t")
     text = "".join(piece.text for piece in Console(width=80).render(table))

@@ -28,7 +28,7 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import AdapterError, StorageError, first_fault
+from loracast.errors import AdapterError, StorageError, faults_in_one_line
 
 __all__ = ["MANIFEST", "AdapterManifest", "load_adapter", "read_manifest", "save_adapter"]
 
@@ -140,7 +140,7 @@ def read_manifest(folder: Path) -> AdapterManifest:
         manifest = AdapterManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as error:
         raise AdapterError(
-            f"{path} is not a valid adapter manifest: {first_fault(error)}"
+            f"{path} is not a valid adapter manifest: {faults_in_one_line(error)}"
         ) from error
     if manifest.format_version != 1:
         raise AdapterError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loracast.errors import AdapterError, first_fault
+from loracast.errors import AdapterError, faults_in_one_line
 from loracast.tasks.annotation import LABEL_FIELDS
 
 __all__ = ["ANNOTATOR_FILE", "LONGEST_SERIES", "AnnotatorSettings", "read_settings"]
@@ -67,4 +67,6 @@ def read_settings(folder: Path) -> AnnotatorSettings:
             )
         return AnnotatorSettings.model_validate(data)
     except (OSError, ValueError) as error:
-        raise AdapterError(f"{path} is not a valid annotator: {first_fault(error)}") from error
+        raise AdapterError(
+            f"{path} is not a valid annotator: {faults_in_one_line(error)}"
+        ) from error

@@ -27,7 +27,7 @@ from loracast.api._compare import (
 )
 from loracast.api._engine import Engine
 from loracast.api._inputs import adapter_folder, calibrated, shown_steps
-from loracast.api._sampling import UNLIMITED_FLOPS, check_size
+from loracast.api._sampling import UNLIMITED_FLOPS, check_size, constant_notes
 from loracast.api._seen import check_seen_rule, choose_unseen, known_until
 from loracast.api._skipping import facts_of_skipped, left_out, note_of_skipped
 from loracast.codec import make_codec
@@ -60,9 +60,10 @@ class Backtest:
 
     Args:
         rows: method -> `{"h5": {"mae": ..., ...}, "h20": ..., "flops", "seconds", "note"}`.
-        facts: JSON facts of what was scored: `n_series`, `n_forecasts`, `context` (steps, None for
-            all there are), `horizon`, `windows`, `step`, `season`, `seen` (None without an
-            adapter), `skipped` and `notes`, remarks for people.
+        facts: JSON facts of what was scored: `n_series`, `n_forecasts`, `context` (as asked for),
+            `most_context` (what bounds it where nothing was asked for), `horizon`, `windows`,
+            `step`, `season`, `seen` (None without an adapter), `skipped` and `notes`, remarks for
+            people.
     """
 
     rows: dict[str, Row]
@@ -181,11 +182,14 @@ def backtest_panel(
         keep, seen_facts, note = choose_unseen(cases.starts < until[cases.series], seen, told)
         cases = cases.where(keep)
         notes.append(note)
+    if models:
+        notes.extend(constant_notes([panel.ids[row] for row in cases.series], cases.contexts))
     seasons, season_facts = seasons_of(panel, cases, season)
     facts = {
         "n_series": len(np.unique(cases.series)),
         "n_forecasts": len(cases),
-        "context": most if context is None else context,
+        "context": context,
+        "most_context": most,
         "horizon": horizon,
         "windows": windows,
         "step": horizon if step is None else step,

@@ -77,7 +77,7 @@ def _known(options: Mapping[str, Any], allowed: type, method: str) -> None:
             raise ConfigError(
                 f"{method} got the keyword {name!r}; "
                 + (f"did you mean {near[0]}? " if near else "")
-                + f"Its further keywords are {', '.join(names)}"
+                + f"expected some of {', '.join(names)}"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,8 @@ def sample_panel(
         )
         flops = ledger.spent_flops
     seconds = time.monotonic() - started
-    notes = constant_notes(panel, shown_steps(engine, panel.n_channels))
+    last = shown_steps(engine, panel.n_channels)
+    notes = constant_notes(panel.ids, [values[-last:] for values in panel.values])
     return samples, ForecastReport(flops, seconds, len(panel), horizon, n_samples, notes=notes)
 
 
@@ -137,23 +138,23 @@ def check_size(n_series: int, samples: int, horizon: int, n_channels: int) -> No
         )
 
 
-def constant_notes(panel: Panel, last: int) -> tuple[str, ...]:
-    """A remark on the series whose last steps never move: their forecast is that value.
+def constant_notes(ids: Sequence[Hashable], shown: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """A remark on the series that never move in what is shown: their forecast is that value.
 
     Args:
-        panel: N series.
-        last: how many of the last steps are shown.
+        ids: N names.
+        shown: N arrays (T_n, C).
     """
     found = [
-        f"{name!r} ({channel} {value:g})"
-        for name, values in zip(panel.ids, panel.values, strict=True)
-        for channel, value in zip(panel.channels, constant_values(values[-last:]), strict=True)
+        f"{name!r} at {value:g}"
+        for name, values in zip(ids, shown, strict=True)
+        for value in constant_values(values)
         if np.isfinite(value)
     ]
     if not found:
         return ()
     some = ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")
-    return (f"constant as far as is shown, and forecast as that value without a band: {some}",)
+    return (f"constant as far as is shown, so forecast as that value without a band: {some}",)
 
 
 def frame_of_samples(

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from loracast.errors import ModelError, first_fault
+from loracast.errors import ModelError, faults_in_one_line
 
 __all__ = [
     "VALUE_CHANNELS",
@@ -294,6 +294,6 @@ def load_values(model: Any, folder: Path) -> ValueInterface | None:
         interface.load_state_dict(tensors)
     except (SafetensorError, ValidationError, RuntimeError, OSError) as error:
         raise ModelError(
-            f"the value interface {path} could not be read: {first_fault(error)}"
+            f"the value interface {path} could not be read: {faults_in_one_line(error)}"
         ) from error
     return interface

@@ -162,11 +162,16 @@ def backtest(
 
 def title_of(about: dict[str, Any]) -> str:
     """What was scored, in one line."""
-    context, season = about["context"], about["season"]
+    season = about["season"]
     parts = [f"{about['n_series']} series"]
     if about["windows"] > 1:
         parts.append(f"{about['n_forecasts']} forecasts from {about['windows']} origins each")
-    parts.append("all before the origin" if context is None else f"context {context}")
+    if about["context"] is not None:
+        parts.append(f"context {about['context']}")
+    elif about["most_context"] is not None:
+        parts.append(f"context up to {about['most_context']}, as the model reads")
+    else:
+        parts.append("context all that is known")
     parts.append(f"the last {about['horizon']} steps scored")
     if season["steps"]:
         which = ", ".join(map(str, season["steps"][:3])) + (", ..." * (len(season["steps"]) > 3))
@@ -184,13 +189,20 @@ def _horizons(rows: dict[str, dict[str, Any]]) -> list[str]:
 
 def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
     """The methods as a table: best of a column bold, the adapted model coloured."""
+    from rich import box
     from rich.table import Table
 
     horizons = _horizons(rows)
     last = horizons[-1]
     columns = [(f"MAE {key}", key, "mae") for key in horizons]
     columns += [(f"MASE {last}", last, "mase"), (f"CRPS {last}", last, "crps")]
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
     table.add_column("method", no_wrap=True)
     for head, _, _ in columns:
         table.add_column(head, justify="right", no_wrap=True)
@@ -209,7 +221,8 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
                 f"[bold]{text}[/bold]" if value is not None and value == best[head] else text
             )
         cells.append("-" if row["flops"] is None else f"{row['flops']:.1e}")
-        cells.append("-" if row["seconds"] is None else f"{row['seconds']:.1f}")
+        seconds = row["seconds"]
+        cells.append("-" if seconds is None else f"{seconds:.{0 if seconds >= 100 else 1}f}")
         table.add_row(*cells, style="cyan" if name == "adapted" else None)
     return table
 

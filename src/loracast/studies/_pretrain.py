@@ -21,7 +21,7 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import ConfigError, StorageError, first_fault
+from loracast.errors import ConfigError, StorageError, faults_in_one_line
 from loracast.flops import Ledger, parse_flops
 from loracast.studies._corpus_batches import CorpusBatches, Kind
 from loracast.studies._recipe import rising_shares
@@ -74,7 +74,7 @@ def load_pretrain_recipe(path: Path) -> PretrainRecipe:
     except FileNotFoundError as error:
         raise ConfigError(f"no recipe at {path}; give a YAML file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"recipe {path} is not valid: {first_fault(error)}") from error
+        raise ConfigError(f"recipe {path} is not valid: {faults_in_one_line(error)}") from error
 
 
 def pretrain(

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from loracast.adapters import AdapterConfig
-from loracast.errors import ConfigError, first_fault
+from loracast.errors import ConfigError, faults_in_one_line
 from loracast.flops import parse_flops
 from loracast.training import TrainConfig
 
@@ -217,7 +217,7 @@ def load_recipe(source: str | Path | None = None) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"recipe {name} is not valid: {first_fault(error)}") from error
+        raise ConfigError(f"recipe {name} is not valid: {faults_in_one_line(error)}") from error
 
 
 def changed_recipe(recipe: Model, update: Mapping[str, Any]) -> Model:
@@ -239,4 +239,4 @@ def changed_recipe(recipe: Model, update: Mapping[str, Any]) -> Model:
     try:
         return type(recipe).model_validate(fields)
     except ValidationError as error:
-        raise ConfigError(f"recipe: {first_fault(error)}") from error
+        raise ConfigError(f"recipe: {faults_in_one_line(error)}") from error
