@@ -1,4 +1,4 @@
-"""A series that cannot be described is left out and named; the others are described all the same."""
+"""A series that cannot be described is left out and named; the others are described."""
 
 from __future__ import annotations
 

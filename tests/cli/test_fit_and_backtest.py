@@ -144,3 +144,37 @@ def test_the_best_of_a_column_is_bold() -> None:
     assert first == ["0.2", "[bold]0.1[/bold]"]
     assert second == ["[bold]0.3[/bold]", "0.5"]
     assert [r.style for r in table.rows] == ["cyan", None]
+
+
+def test_a_backtest_of_the_training_file_says_so(run: Any, data: Path, fitted: Path) -> None:
+    args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--methods", "naive"]
+    outcome = run(*args, "--adapter", fitted)
+    assert "ON SERIES THE ADAPTER WAS TRAINED ON" in outcome.out
+    assert "note: the adapter was trained on the scored steps of 4 of these 4" in outcome.err
+    assert (
+        "steps of 4 of 4 forecasts" in run(*args, "--adapter", fitted, "--seen", "refuse").message
+    )
+    facts = json.loads(run(*args, "--adapter", fitted, "--json").out)["about"]
+    assert facts["seen"]["scored_on_training_data"]
+    assert "digests of 4 series" in run("adapters", "inspect", fitted).out
+    assert "got --seen 'never'" in run(*args, "--adapter", fitted, "--seen", "never").message
+
+
+def test_the_season_of_monthly_dates_is_a_year(
+    run: Any, tmp_path: Path, airline: np.ndarray
+) -> None:
+    file = tmp_path / "air.csv"
+    months = np.array("1949-01", dtype="datetime64[M]") + np.arange(144)
+    lines = [f"{month}-01,{value:g}" for month, value in zip(months, airline, strict=True)]
+    file.write_text("month,passengers\n" + "\n".join(lines) + "\n")
+    args = ["backtest", file, "--horizon", 12, "--methods", "naive,seasonal_naive"]
+    outcome = run(*args)
+    assert "season 12 (dates)" in outcome.out
+    assert "MASE h12" in outcome.out
+    rows = json.loads(run(*args, "--season", 6, "--windows", 2, "--step", 3, "--json").out)
+    assert rows["about"]["season"] == {"steps": [6], "from": "given", "n_forecasts": 2}
+    errors = [
+        np.abs(airline[start : start + 12] - np.tile(airline[start - 6 : start], 2)).mean()
+        for start in (129, 132)
+    ]
+    assert rows["seasonal_naive"]["h12"]["mae"] == pytest.approx(np.mean(errors))

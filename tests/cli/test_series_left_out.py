@@ -1,4 +1,4 @@
-"""A bad series of a panel is left out and named; `--strict` stops; a file of bad ones is refused."""
+"""A bad series of a panel is left out and named; `--strict` stops; a bad file is refused."""
 
 from __future__ import annotations
 
