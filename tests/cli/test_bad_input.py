@@ -26,7 +26,6 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "no rows": (HEADER, "empty frame"),
     "wrong columns": ("name,color,size\nx,red,1\ny,blue,2\n", "cannot tell ids, times and values"),
     "one point": (rows(1.0), "series 'a' has 1 step; a forecast needs at least 2"),
-    "one point of several": (rows(1, 2, 3) + "b,0,5\n", "series 'b' has 1 step"),
     "infinite": (rows(1, "inf", 3), "series 'a' has inf in 'y'"),
     "minus infinite": (rows(1, "-inf", 3), "expected finite numbers"),
     "beyond float64": (rows(1, "1e400", 3), "expected numbers"),

@@ -28,7 +28,7 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import AdapterError, StorageError
+from loracast.errors import AdapterError, StorageError, faults_in_one_line
 
 __all__ = ["MANIFEST", "AdapterManifest", "load_adapter", "read_manifest", "save_adapter"]
 
@@ -139,8 +139,9 @@ def read_manifest(folder: Path) -> AdapterManifest:
     try:
         manifest = AdapterManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise AdapterError(f"{path} is not a valid adapter manifest: {reason}") from error
+        raise AdapterError(
+            f"{path} is not a valid adapter manifest: {faults_in_one_line(error)}"
+        ) from error
     if manifest.format_version != 1:
         raise AdapterError(
             f"{path} has format {manifest.format_version}; this version reads 1: update loracast"

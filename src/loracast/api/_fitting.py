@@ -32,7 +32,7 @@ from loracast.api._inputs import calibrated
 from loracast.api._spending import allowance, work_sha256
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
-from loracast.series import Panel
+from loracast.series import Panel, seen_record
 from loracast.tasks import Example
 from loracast.training import Progress, TrainConfig, TrainResult
 
@@ -175,7 +175,8 @@ def run_fit(
         spread.write_text(json.dumps(engine.spread), encoding="utf-8")
         spent, again = own.spent_flops, own.repeated_flops
     # Of what made it: the adapter of a fit that was killed is that of one left alone.
-    known = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
+    known: dict[str, Any] = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
+    known["seen"] = seen_record(panel)  # for a backtest, which must not score these
     engine.save(
         folder / "adapter",
         context_steps=plan.context_steps,

@@ -10,6 +10,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -35,11 +37,12 @@ from loracast.api._quantiles import (
     sample_quantiles,
 )
 from loracast.api._sampling import ForecastReport, frame_of_samples, panel_flops, sample_panel
+from loracast.api._skipping import Skipped, left_out, usable_series, warn_of_skipped
 from loracast.api._spending import spending
 from loracast.codec import Codec, make_codec
 from loracast.errors import BudgetExceeded, ConfigError, DataError, ModelError
 from loracast.flops import Ledger, format_flops, parse_flops
-from loracast.series import Panel, backtest_frame
+from loracast.series import Panel, backtest_frame, rolling_origins
 from loracast.training import Progress
 
 if TYPE_CHECKING:
@@ -69,6 +72,23 @@ class Sampling(TypedDict, total=False):
     progress: Callable[[int], None] | None
     force: bool
     widen: bool | None
+
+
+def _known(options: Mapping[str, Any], allowed: type, method: str) -> None:
+    """Refuse keywords that nothing would read.
+
+    Raises:
+        ConfigError: one of them, with the nearest name that exists.
+    """
+    names = list(allowed.__annotations__)
+    for name in options:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            raise ConfigError(
+                f"{method} got the keyword {name!r}; "
+                + (f"did you mean {near[0]}? " if near else "")
+                + f"expected some of {', '.join(names)}"
+            )
 
 
 class Forecaster:
@@ -213,6 +233,7 @@ class Forecaster:
                 had to run twice; or the ledger does not hold the budget.
             StorageError: `out` cannot be written, or belongs to another fit.
         """
+        _known(columns, Columns, "fit")
         panel = as_panel(frame, **columns)
         limit = parse_flops(budget)
         if max_steps < 1:
@@ -247,7 +268,12 @@ class Forecaster:
         frame: Any = None,
         **options: Unpack[Sampling],
     ) -> np.ndarray:
-        """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`."""
+        """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`.
+
+        Raises:
+            DataError: also where one series of several cannot be used, as under `strict`.
+        """
+        _known(options, Sampling, "sample")
         return self._sample(self._panel_of(frame), h, (), (), options)
 
     def predict(
@@ -257,6 +283,7 @@ class Forecaster:
         frame: Any = None,
         *,
         quantiles: Sequence[float] = (),
+        strict: bool = False,
         **options: Unpack[Sampling],
     ) -> Any:
         """Forecast every series; the point forecast is the median of the samples.
@@ -266,6 +293,8 @@ class Forecaster:
             level: intervals in percent, as columns `...-lo-80` and `...-hi-80`.
             frame: a long pandas or polars frame, or a `Panel`; None takes the fitted one.
             quantiles: shares, as columns `...-q-10` (in percent).
+            strict: stop at a series that cannot be used. Otherwise it is left out with a
+                `LoracastWarning`, and `forecast_report.skipped` names it.
             **options: `n_samples`, S paths per series (default: 20, or as many as the levels
                 want); `context`, steps of the past to show, exactly (default: the last 160, or as
                 much digit text as 440 tokens hold; `forecast_report.notes` says what was left
@@ -278,18 +307,41 @@ class Forecaster:
                 series). What it cost is in `forecast_report`.
 
         Returns:
-            A long frame of the caller's kind, N x h rows.
+            A long frame of the caller's kind, h rows for each series that could be used.
 
         Raises:
-            DataError: series that cannot be used, h below 1, or no frame and nothing fitted.
+            DataError: no series that can be used (or, where `strict`, one that cannot), h below
+                1, or no frame and nothing fitted.
             ConfigError: an impossible level, quantile or number of samples, more samples needed
-                for a level than were asked for, or a codec that the bare base was never shown.
+                for a level than were asked for, an unknown keyword, or a codec that the bare base
+                was never shown.
             BudgetExceeded: the forecast does not fit.
         """
+        _known(options, Sampling, "predict")
         levels, shares = check_levels(level), check_quantiles(quantiles)
-        panel = self._panel_of(frame)
+        every = self._panel_of(frame, strict)
+        panel, skipped = self.usable(every, options.get("context"), strict=strict)
         samples = self._sample(panel, h, levels, shares, options)
+        self._skipped(skipped, len(panel))
         return frame_of_samples(panel, samples, levels, shares)
+
+    def usable(
+        self, panel: Panel, context: int | None = None, *, strict: bool = False
+    ) -> tuple[Panel, tuple[Skipped, ...]]:
+        """The series that can be forecast, and the others with their reasons.
+
+        Args:
+            panel: N series.
+            context: last steps to show; None is as many as the model reads.
+            strict: stop at the first series that cannot be used.
+
+        Raises:
+            DataError: no series that can be used or, where `strict`, one that cannot.
+        """
+        self._to_base()
+        last = [context or self.engine.default_context(values) for values in panel.values]
+        found, skipped = usable_series(panel, last=last, strict=strict)
+        return found, (*left_out(panel), *skipped)
 
     def cross_validation(
         self,
@@ -298,6 +350,8 @@ class Forecaster:
         step_size: int | None = None,
         level: Sequence[float] = (80,),
         frame: Any = None,
+        *,
+        strict: bool = False,
         **options: Unpack[Sampling],
     ) -> Any:
         """Forecast the last steps of every series from what stands before them, several times.
@@ -310,27 +364,29 @@ class Forecaster:
             step_size: steps between cutoffs; None takes `h`.
             level: intervals in percent.
             frame: as in `predict`.
+            strict: as in `predict`; a series shorter than the first cutoff needs cannot be used.
             **options: as in `predict`; budget or ledger pay for all windows together.
 
         Returns:
             A long frame of the caller's kind with the columns `cutoff`, the truth and the
-            forecasts, N x n_windows x h rows, cutoff by cutoff.
+            forecasts, n_windows x h rows for each series that could be used, cutoff by cutoff.
 
         Raises:
             DataError: series shorter than the first cutoff needs, or as `predict`.
             BudgetExceeded: the windows together do not fit; none is forecast.
         """
+        _known(options, Sampling, "cross_validation")
         levels = check_levels(level)
-        step = h if step_size is None else step_size
-        if h < 1 or n_windows < 1 or step < 1:
-            raise DataError(
-                f"got h={h}, n_windows={n_windows}, step_size={step}; expected each at least 1"
-            )
-        panel = self._panel_of(frame)
-        back = h + step * (n_windows - 1)
-        panel.require_length(back + 2, f"a backtest of {n_windows} windows of {h} steps")
+        every = self._panel_of(frame, strict)
+        back = every.lengths - rolling_origins(every.lengths, h, n_windows, step_size)
+        panel, skipped = usable_series(
+            every,
+            least=int(back.max(initial=0)) + 2,
+            purpose=f"a backtest of {n_windows} windows of {h} steps",
+            strict=strict,
+        )
         frames, reports = [], []
-        cuts = [back - step * window for window in range(n_windows)]
+        cuts = list(map(int, back[:, 0]))  # of every series alike
         with spending(options.get("ledger"), options.get("budget")) as ledger:
             self._must_fit([panel.steps(None, -n) for n in cuts], h, levels, options, ledger)
             each = options | {"ledger": ledger, "budget": None}
@@ -351,6 +407,7 @@ class Forecaster:
             notes=tuple(dict.fromkeys(note for r in reports for note in r.notes)),
             held_paths=sum(r.held_paths for r in reports),
         )
+        self._skipped((*left_out(every), *skipped), len(panel))
         return nw.concat(frames).to_native()
 
     def plot(
@@ -379,6 +436,7 @@ class Forecaster:
         Raises:
             DataError: no such series, or as `predict`.
         """
+        _known(options, Sampling, "plot")
         levels = check_levels(level)
         panel = self._panel_of(frame)
         if series_id is not None and series_id not in panel.ids:
@@ -390,9 +448,9 @@ class Forecaster:
         last = shown if history is None else max(2, history)
         return draw_forecast(one.steps(-last, None), samples[0], levels)
 
-    def _panel_of(self, frame: Any) -> Panel:
+    def _panel_of(self, frame: Any, strict: bool = True) -> Panel:
         if frame is not None:
-            return as_panel(frame, **self._columns)
+            return as_panel(frame, **self._columns, strict=strict)
         if self._panel is None:
             raise DataError("got no frame and nothing fitted in this process; pass frame=...")
         return self._panel
@@ -454,6 +512,13 @@ class Forecaster:
             widen=options.get("widen"),
         )
         return samples
+
+    def _skipped(self, skipped: Sequence[Skipped], n_usable: int) -> None:
+        """Record and tell which series were left out."""
+        if skipped:
+            assert self.forecast_report is not None
+            self.forecast_report = replace(self.forecast_report, skipped=tuple(skipped))
+            warn_of_skipped(skipped, n_usable + len(skipped))
 
     def _scratch(self) -> Path:
         folder = tempfile.mkdtemp(prefix="loracast-")

@@ -78,7 +78,8 @@ def context_factors(
     """By how much each series' samples are to be drawn apart, beside the calibrated spread.
 
     A ratio is the distance of a known value from the hindcast's median over the width of the
-    calibrated 80 % band on that side, as in `spread_factors`; the factor is the 80 % quantile of a series' ratios where that is above 1.5, else 1.
+    calibrated 80 % band on that side, as in `spread_factors`; the factor is the 80 %
+    quantile of a series' ratios where that is above 1.5, else 1.
 
     Args:
         n_series: N.

@@ -33,8 +33,12 @@ def as_panel(
     time_col: str | None = None,
     target_cols: Sequence[str] | None = None,
     sort: bool = False,
+    strict: bool = True,
 ) -> Panel:
     """A panel as it is, or the panel of a frame.
+
+    Without `strict`, series of the frame that cannot be used are left out; `meta["skipped"]` has
+    their ids and reasons.
 
     Raises:
         DataError: a frame that cannot be used.
@@ -42,7 +46,12 @@ def as_panel(
     if isinstance(frame, Panel):
         return frame
     return panel_from_frame(
-        frame, id_col=id_col, time_col=time_col, target_cols=target_cols, sort=sort
+        frame,
+        id_col=id_col,
+        time_col=time_col,
+        target_cols=target_cols,
+        sort=sort,
+        strict=strict,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,26 @@ from loracast.api._bounds import ROOM
 from loracast.api._engine import Engine
 from loracast.api._inputs import calibrated, require_known, series_keys
 from loracast.api._quantiles import intervals, sample_quantiles
+from loracast.api._skipping import NAMED, Skipped
 from loracast.api._spending import UNLIMITED_FLOPS, spending
 from loracast.errors import ConfigError, DataError
 from loracast.flops import Ledger
 from loracast.series import Panel, forecast_frame
+from loracast.tasks import constant_values
 
-__all__ = ["UNLIMITED_FLOPS", "ForecastReport", "frame_of_samples", "panel_flops", "sample_panel"]
+__all__ = [
+    "UNLIMITED_FLOPS",
+    "ForecastReport",
+    "check_size",
+    "constant_notes",
+    "frame_of_samples",
+    "model_notes",
+    "panel_flops",
+    "sample_panel",
+]
+
+# Numbers of all sampled paths together: 1.6 GB, and as much again while they are sorted.
+MOST_NUMBERS = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +47,9 @@ class ForecastReport:
         horizon: H.
         n_samples: S.
         notes: what a reader of the forecast should know: history that was not shown, channels
-            forecast apart, paths that were held. Empty where there is nothing.
+            forecast apart, paths that were held, constants. Empty where there is nothing.
         held_paths: how many of the N x S paths met the limits of `_bounds`.
+        skipped: series that could not be used and were left out, with their reasons.
     """
 
     flops: float
@@ -44,6 +59,7 @@ class ForecastReport:
     n_samples: int
     notes: tuple[str, ...] = ()
     held_paths: int = 0
+    skipped: tuple[Skipped, ...] = ()
 
 
 def sample_panel(
@@ -86,6 +102,7 @@ def sample_panel(
             codec that the bare base was never shown.
         BudgetExceeded: it does not fit.
     """
+    check_size(len(panel), n_samples, horizon, panel.n_channels)
     started = time.monotonic()
     engine, contexts = _shown(engine, panel, horizon, context, force)
     with spending(ledger, budget) as paying:
@@ -103,7 +120,10 @@ def sample_panel(
         flops = paying.charged_flops - before
     seconds = time.monotonic() - started
     shown = [len(c) for c in contexts]
-    notes = _notes(engine, panel, shown, context, len(panel) * n_samples)
+    notes = (
+        *_notes(engine, panel, shown, context, len(panel) * n_samples),
+        *constant_notes(panel.ids, contexts),
+    )
     return samples, ForecastReport(
         flops, seconds, len(panel), horizon, n_samples, notes, engine.held_paths
     )
@@ -190,6 +210,41 @@ def _shown(
     shown = [len(v) if context else engine.default_context(v) for v in panel.values]
     require_known(panel, shown, "a forecast")
     return engine, [v[-n:] for v, n in zip(panel.values, shown, strict=True)]
+
+
+def check_size(n_series: int, samples: int, horizon: int, n_channels: int) -> None:
+    """Refuse a forecast that could not be held in memory, before anything is loaded for it.
+
+    Raises:
+        ConfigError: more than 2e8 numbers.
+    """
+    count = n_series * samples * horizon * n_channels
+    if count > MOST_NUMBERS:
+        raise ConfigError(
+            f"got {n_series} series x {samples} samples x {horizon} steps x {n_channels} channels "
+            f"= {count:.1e} numbers; expected at most {MOST_NUMBERS:.0e}, which is what "
+            f"{8 * MOST_NUMBERS / 1e9:.1f} GB hold: ask for fewer steps or samples, or give fewer "
+            "series at a time"
+        )
+
+
+def constant_notes(ids: Sequence[Hashable], shown: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """A remark on the series that never move in what is shown: their forecast is that value.
+
+    Args:
+        ids: N names.
+        shown: N arrays (T_n, C).
+    """
+    found = [
+        f"{name!r} at {value:g}"
+        for name, values in zip(ids, shown, strict=True)
+        for value in constant_values(values)
+        if np.isfinite(value)
+    ]
+    if not found:
+        return ()
+    some = ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")
+    return (f"constant as far as is shown, so forecast as that value without a band: {some}",)
 
 
 def frame_of_samples(

@@ -17,6 +17,7 @@ from loracast.cli._options import (
     LedgerName,
     Seed,
     Sort,
+    Strict,
     TargetCols,
     TimeCol,
     ledger_at,
@@ -61,6 +62,7 @@ def forecast(
     time_col: TimeCol = None,
     target_cols: TargetCols = None,
     sort: Sort = False,
+    strict: Strict = False,
     context: Annotated[
         int | None,
         typer.Option(
@@ -91,25 +93,31 @@ def forecast(
     whole("--seed", seed, 0)
     if adapter is not None and codec is not None:
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
-    panel = panel_of(file, id_col, time_col, target_cols, sort)
-    panel.require_length(2, "a forecast")
+    panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
 
     from loracast.api import (
         Forecaster,
         check_levels,
         check_quantiles,
+        check_size,
         draw_forecast,
         enough_samples,
+        facts_of_skipped,
         frame_of_samples,
+        note_of_skipped,
+        usable_series,
     )
 
     levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
     samples = enough_samples(samples, levels, shares)
+    check_size(len(panel), samples, horizon, panel.n_channels)
+    usable_series(panel, strict=strict)  # before a model is loaded
     if adapter is None:
         forecaster = Forecaster.from_pretrained(model or "embedded", codec, seed=seed)
     else:
         forecaster = Forecaster.load(adapter, model=model)
         forecaster.seed = seed
+    panel, skipped = forecaster.usable(panel, context, strict=strict)
     with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         watcher.stage("forecast", len(panel) * samples * horizon)
         drawn = forecaster.sample(
@@ -141,6 +149,7 @@ def forecast(
         "flops": report.flops,
         "seconds": report.seconds,
         "held_paths": report.held_paths,
+        "skipped": facts_of_skipped(skipped),
         "notes": list(report.notes),
     }
     if out is not None:
@@ -150,8 +159,9 @@ def forecast(
         print_json(facts | ({"out": str(out)} if out is not None else {"forecast": rows}))
     elif out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
-    for note in report.notes:
-        typer.echo(f"note: {note}", err=True)
+    for note in (note_of_skipped(skipped, len(panel) + len(skipped)), *report.notes):
+        if note:
+            typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"{report.n_series} series, {horizon} steps, {samples} samples each by "
         f"{facts['model']} {'zero-shot' if adapter is None else f'with {adapter}'} "

@@ -28,7 +28,7 @@ from loracast.cli import (
     _pretrain,
     _study,
 )
-from loracast.errors import LoracastError
+from loracast.errors import LoracastError, LoracastWarning
 
 __all__ = ["app", "main"]
 
@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # What libraries say to each other about their next versions is not for users.
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", LoracastWarning)  # commands print notes of their own
             code = app(args=argv, prog_name="loracast", standalone_mode=False)
             sys.stdout.flush()
     except LoracastError as error:

@@ -124,12 +124,14 @@ def coverage(truth: np.ndarray, samples: np.ndarray, level: float = 80.0) -> flo
     return float(inside[known].mean())
 
 
-def naive_scales(contexts: Sequence[np.ndarray], seasonality: int = 1) -> np.ndarray:
+def naive_scales(
+    contexts: Sequence[np.ndarray], seasonality: int | Sequence[int] = 1
+) -> np.ndarray:
     """In-sample mean absolute error of the (seasonal) naive forecast, the divisor of MASE.
 
     Args:
         contexts: N arrays (T_n, C).
-        seasonality: m; the naive forecast of step t is step t - m.
+        seasonality: m, for all series or for each; the naive forecast of step t is step t - m.
 
     Returns:
         (N, C); NaN where no pair of known values lies m steps apart.
@@ -137,11 +139,14 @@ def naive_scales(contexts: Sequence[np.ndarray], seasonality: int = 1) -> np.nda
     Raises:
         DataError: a seasonality below 1.
     """
-    if seasonality < 1:
-        raise DataError(f"got seasonality {seasonality}; expected at least 1")
+    seasons = [seasonality] * len(contexts) if isinstance(seasonality, int) else list(seasonality)
+    if len(seasons) != len(contexts) or min(seasons, default=1) < 1:
+        raise DataError(
+            f"got seasonality {seasonality}; expected at least 1, for all series or for each"
+        )
     out = np.full((len(contexts), contexts[0].shape[1] if len(contexts) else 0), np.nan)
-    for series, context in enumerate(contexts):
-        steps = np.abs(context[seasonality:] - context[:-seasonality])
+    for series, (context, season) in enumerate(zip(contexts, seasons, strict=True)):
+        steps = np.abs(context[season:] - context[:-season])
         for channel in range(out.shape[1]):
             mean = _mean(steps[:, channel])
             out[series, channel] = np.nan if mean is None else mean
@@ -167,7 +172,7 @@ def score(
     samples: np.ndarray | None = None,
     contexts: Sequence[np.ndarray] | None = None,
     *,
-    seasonality: int = 1,
+    seasonality: int | Sequence[int] = 1,
 ) -> Scores:
     """All scores of one set of forecasts.
 
@@ -176,7 +181,7 @@ def score(
         point: (N, H, C) point forecasts.
         samples: (N, S, H, C) sampled paths; None leaves `crps` and `coverage80` None.
         contexts: N arrays (T_n, C), what was known; None leaves `mase` None.
-        seasonality: m of the naive forecast that scales MASE.
+        seasonality: m of the naive forecast that scales MASE, for all series or for each.
 
     Returns:
         `mae`, `mse`, `rmse` (root of the mean over everything), `mape` in percent (steps whose
@@ -222,7 +227,7 @@ def score_horizons(
     contexts: Sequence[np.ndarray] | None = None,
     *,
     horizons: Sequence[int] = (5, 20, 30),
-    seasonality: int = 1,
+    seasonality: int | Sequence[int] = 1,
 ) -> dict[str, Scores]:
     """Scores over the first steps of a forecast, for several horizons.
 
@@ -232,7 +237,7 @@ def score_horizons(
         samples: (N, S, H, C) or None.
         contexts: N arrays (T_n, C) or None.
         horizons: each from 1 to H; `h5` scores the steps 1..5.
-        seasonality: m of the naive forecast that scales MASE.
+        seasonality: m of the naive forecast that scales MASE, for all series or for each.
 
     Returns:
         `{"h5": {"mae": ..., ...}, ...}`, see `score`.

@@ -181,6 +181,7 @@ def train_stage(
                 "flops": result.flops,
                 "seed": run.recipe.seed,
                 "data_sha256": run.data.info.sha256,
+                "seen": run.data.seen,
             },
             extra_files=extra_files,
         )

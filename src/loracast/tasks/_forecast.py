@@ -15,20 +15,39 @@ from loracast.codec import Codec, ContinuousCodec, Encoded, Grammar, State
 from loracast.errors import CodecError, DataError
 from loracast.tasks._example import IGNORED, Example, Numbers
 
-__all__ = ["ForecastTask", "Prompt"]
+__all__ = ["ForecastTask", "Prompt", "constant_values"]
 
 
 @dataclass(frozen=True)
 class Prompt:
     """An encoded context: token ids (L,), and the scaling state needed to read the answer.
 
-    `numbers` are the values themselves where the codec shows numbers, else None.
+    `numbers` are the values themselves where the codec shows numbers, else None; `constant` (C,)
+    is the one value of a channel that never moved, NaN of the others.
     """
 
     ids: np.ndarray
     state: State
     n_channels: int
     numbers: Numbers | None = None
+    constant: np.ndarray | None = None
+
+
+def constant_values(context: np.ndarray) -> np.ndarray:
+    """The one value that each channel has at all its known steps, two at least.
+
+    Args:
+        context: (T, C), NaN where missing.
+
+    Returns:
+        (C,), NaN for a channel that moves or has fewer than two known steps.
+    """
+    out = np.full(context.shape[1], np.nan)
+    for channel, values in enumerate(context.T):
+        known = values[np.isfinite(values)]
+        if len(known) >= 2 and (known == known[0]).all():
+            out[channel] = known[0]
+    return out
 
 
 class ForecastTask:
@@ -71,7 +90,9 @@ class ForecastTask:
         state = self.codec.fit(context)
         encoded = self.codec.encode(context, state)
         ids = np.concatenate([self._head, self.token_ids[encoded.symbols]])
-        return Prompt(ids, state, context.shape[1], self._numbers(encoded))
+        return Prompt(
+            ids, state, context.shape[1], self._numbers(encoded), constant_values(context)
+        )
 
     def _numbers(self, encoded: Encoded) -> Numbers | None:
         if encoded.values is None:
@@ -127,9 +148,13 @@ class ForecastTask:
         return isinstance(self.codec, ContinuousCodec)
 
     def values(self, paths: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units."""
+        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units.
+
+        A channel that never moved stays where it is: what a scaling makes of no spread at all,
+        noise in proportion to the level, is no forecast.
+        """
         assert isinstance(self.codec, ContinuousCodec)
-        return self.codec.decode_values(paths, prompt.state)
+        return _held(self.codec.decode_values(paths, prompt.state), prompt)
 
     def scaled(self, values: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Values (H, C) in the normalised units of a continuous prompt, float64."""
@@ -138,7 +163,7 @@ class ForecastTask:
         return shown.astype(np.float64)
 
     def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled model tokens (L,) -> values (H, C) in original units.
+        """Sampled model tokens (L,) -> values (H, C) in original units; constants as in `values`.
 
         Raises:
             CodecError: a token that stands for no symbol, or symbols out of grammar.
@@ -150,4 +175,11 @@ class ForecastTask:
                 f"got token {error.args[0]} in a forecast; it stands for no symbol of codec "
                 f"{self.codec.name!r}"
             ) from error
-        return self.codec.decode(symbols, prompt.state)
+        return _held(self.codec.decode(symbols, prompt.state), prompt)
+
+
+def _held(values: np.ndarray, prompt: Prompt) -> np.ndarray:
+    """Values (..., H, C) with the constant channels at their value."""
+    if prompt.constant is None or np.isnan(prompt.constant).all():
+        return values
+    return np.where(np.isnan(prompt.constant), values, prompt.constant)
