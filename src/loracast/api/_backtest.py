@@ -40,6 +40,7 @@ METHODS = (
     "seasonal_naive",
     "var5_log",
     "quadratic_growth",
+    "ode_fit",
     GLOBAL_MLP,
 )
 

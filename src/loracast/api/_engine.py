@@ -290,6 +290,7 @@ class Engine:
         temperature: float = 1.0,
         ledger: Ledger | None = None,
         stage: str = "forecast",
+        kind: str = "generate",
         progress: Callable[[int], None] | None = None,
     ) -> np.ndarray:
         """Sampled futures of N contexts.
@@ -303,6 +304,7 @@ class Engine:
             temperature: of the sampling.
             ledger: charged before the work starts, if given.
             stage: its name there.
+            kind: of work, as the ledger calls it.
             progress: called with the number of steps just completed, N x S x H in all.
 
         Returns:
@@ -348,7 +350,7 @@ class Engine:
             sampled = run()
         else:
             most = self.work_flops(self._plan(prompts, horizon, samples), ledger.convention)
-            with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
+            with ledger.charge(f"{stage}/generate", most, stage=stage, kind=kind) as charge:
                 sampled = run()
                 charge.flops = min(most, self.work_flops(sampled, ledger.convention))
         if self.task.continuous:

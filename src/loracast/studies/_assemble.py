@@ -33,6 +33,7 @@ from loracast.studies._schema import (
     write_result,
 )
 from loracast.studies._stages import Run
+from loracast.studies._validation import validation_forecasts
 
 if TYPE_CHECKING:
     from loracast.studies._run import Findings
@@ -79,6 +80,7 @@ def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
         config=facts.get("config", {}),
         train_loss=facts.get("train_loss"),
         val_loss=facts.get("val_loss"),
+        val_mae=facts.get("val_mae"),
         metrics=facts.get("metrics", {}),
         flops=facts.get("flops") or 0.0,
         seconds=facts.get("seconds") or 0.0,
@@ -109,7 +111,12 @@ def _grid(found: Findings) -> tuple[GridCell, ...]:
         chosen = (rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"])
         cells.append(
             GridCell(
-                lr=rate, rank=rank, val_loss=facts["val_loss"], flops=facts["flops"], chosen=chosen
+                lr=rate,
+                rank=rank,
+                val_mae=facts["val_mae"],
+                val_loss=facts["val_loss"],
+                flops=facts["flops"],
+                chosen=chosen,
             )
         )
     return tuple(cells)
@@ -126,6 +133,7 @@ def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]
             ContextRow(
                 context=window,
                 tokens=window * width,
+                val_mae=facts["val_mae"],
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
                 seconds=facts["seconds"],
@@ -133,6 +141,17 @@ def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]
             )
         )
     return tuple(rows)
+
+
+def _val_mae_of(run: Run) -> str:
+    """What the validation MAE of a stage was taken on, in words."""
+    chosen, part = validation_forecasts(run.recipe, run.data), run.recipe.validation_forecasts
+    if chosen is None or part is None:
+        return ""
+    return (
+        f"the median of {part.samples} sampled paths of {len(chosen.contexts)} validation series, "
+        f"{run.recipe.horizon} steps ahead"
+    )
 
 
 def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -179,6 +198,8 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         loss_curves=tuple(_curve(n, f) for n, f in found.stages.items() if f.get("history")),
         grid=_grid(found),
         contexts=_contexts(run, base, found),
+        selected_by=run.recipe.select,
+        val_mae_of=_val_mae_of(run),
         gradient_norms=_norms(found),
         examples=_examples(run, found),
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
@@ -214,7 +235,7 @@ def assemble(
     """
     out, ledger = run.workspace.out, run.ledger
     test = {name: MethodResult.model_validate(row) for name, row in found.rows.items()}
-    verdict = make_verdict(test)
+    verdict = make_verdict(test, evaluated_on=run.data.info.evaluated_on)
     if found.stopped:
         verdict = f"The study is not finished: {found.stopped}\n{verdict}"
     stages = [_stage(name, facts, "") for name, facts in found.stages.items()]

@@ -174,5 +174,6 @@ class Meter:
             for e in self.ledger.entries()
             if e.stage == self.stage
             and e.kind in ("train", "validation")
+            and e.key.startswith(f"{self.stage}/{e.kind}/")
             and int(e.key.rsplit("/", 1)[1]) <= step
         )
