@@ -90,7 +90,7 @@ def test_a_backtest_holds_the_adapter_against_its_base(
     )
     assert list(rows) == [
         "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth",
-        "global_mlp",
+        "ode_fit", "global_mlp",
     ]  # fmt: skip
     assert all(set(row) == {"h5", "h6", "flops", "seconds", "note"} for row in rows.values())
     past = positive_panel.steps(None, 40)

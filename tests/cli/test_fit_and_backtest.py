@@ -14,7 +14,8 @@ from loracast.evaluation import GlobalMLP
 from loracast.series import read_panel
 
 METHODS = [
-    "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth", "global_mlp",
+    "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth", "ode_fit",
+    "global_mlp",
 ]  # fmt: skip
 
 
