@@ -302,7 +302,7 @@ def test_figures_are_valid_xml(page: str) -> None:
 
 
 def test_verdict_comes_before_any_table_or_figure(page: str) -> None:
-    place = page.index("loses to 1 of 7 methods")
+    place = page.index("loses to 1 of the 7 methods compared")
     assert place < page.index("<table") < page.index("<svg")
     assert 'class="verdict lost"' in page
 

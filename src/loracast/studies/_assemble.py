@@ -34,6 +34,7 @@ from loracast.studies._schema import (
     write_result,
 )
 from loracast.studies._stages import Run
+from loracast.studies._validation import validation_forecasts
 
 if TYPE_CHECKING:
     from loracast.studies._run import Findings
@@ -80,6 +81,7 @@ def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
         config=facts.get("config", {}),
         train_loss=facts.get("train_loss"),
         val_loss=facts.get("val_loss"),
+        val_mae=facts.get("val_mae"),
         metrics=facts.get("metrics", {}),
         flops=facts.get("flops") or 0.0,
         seconds=facts.get("seconds") or 0.0,
@@ -110,7 +112,12 @@ def _grid(found: Findings) -> tuple[GridCell, ...]:
         chosen = (rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"])
         cells.append(
             GridCell(
-                lr=rate, rank=rank, val_loss=facts["val_loss"], flops=facts["flops"], chosen=chosen
+                lr=rate,
+                rank=rank,
+                val_mae=facts["val_mae"],
+                val_loss=facts["val_loss"],
+                flops=facts["flops"],
+                chosen=chosen,
             )
         )
     return tuple(cells)
@@ -126,6 +133,7 @@ def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]
             ContextRow(
                 context=window,
                 tokens=_window_tokens(run, base, facts),
+                val_mae=facts["val_mae"],
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
                 seconds=facts["seconds"],
@@ -144,6 +152,17 @@ def _window_tokens(run: Run, base: Engine, facts: dict[str, Any]) -> int:
     )
     examples = (example for step in range(dials["steps"]) for example in source.batch(step))
     return round(float(np.mean([len(example) for example in examples])))
+
+
+def _val_mae_of(run: Run) -> str:
+    """What the validation MAE of a stage was taken on, in words."""
+    chosen, part = validation_forecasts(run.recipe, run.data), run.recipe.validation_forecasts
+    if chosen is None or part is None:
+        return ""
+    return (
+        f"the median of {part.samples} sampled paths of {len(chosen.contexts)} validation series, "
+        f"{run.recipe.horizon} steps ahead"
+    )
 
 
 def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -193,6 +212,8 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         loss_curves=tuple(_curve(n, f) for n, f in found.stages.items() if f.get("history")),
         grid=_grid(found),
         contexts=_contexts(run, base, found),
+        selected_by=run.recipe.select,
+        val_mae_of=_val_mae_of(run),
         gradient_norms=_norms(found),
         examples=_examples(run, found),
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
@@ -228,7 +249,7 @@ def assemble(
     """
     out, ledger = run.workspace.out, run.ledger
     test = {name: MethodResult.model_validate(row) for name, row in found.rows.items()}
-    verdict = make_verdict(test)
+    verdict = make_verdict(test, evaluated_on=run.data.info.evaluated_on)
     if found.stopped:
         verdict = f"The study is not finished: {found.stopped}\n{verdict}"
     stages = [_stage(name, facts, "") for name, facts in found.stages.items()]

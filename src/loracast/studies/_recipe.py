@@ -18,6 +18,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from loracast.adapters import AdapterConfig
@@ -82,6 +83,18 @@ class ContextPart(_Part):
     windows: tuple[Annotated[int, Field(ge=2)], ...] = (50,)
 
 
+class ValidationPart(_Part):
+    """Validation series that every trained stage forecasts, for its error in original units.
+
+    Args:
+        series: drawn by the recipe's seed, the same for every stage; all where there are fewer.
+        samples: paths a series; their median is scored.
+    """
+
+    series: int = Field(default=40, ge=1)
+    samples: int = Field(default=7, ge=1)
+
+
 class Recipe(_Part):
     """Everything that decides a study, and with the data's bytes, its numbers.
 
@@ -103,6 +116,9 @@ class Recipe(_Part):
         context_range: share of a training window its scaling is fitted on.
         default_steps: optimiser steps of the stage 'default'.
         grid, contexts: the search; None leaves a stage out.
+        select: what the search chooses by: the error of forecasts of validation series, or their
+            loss.
+        validation_forecasts: those forecasts, made after every training stage; None for none.
         random_start: also train the same architecture from random weights, all of them, with the
             FLOPs of the final stage.
         full_fine_tuning: also train all weights of the pretrained model with those FLOPs.
@@ -133,12 +149,20 @@ class Recipe(_Part):
     default_steps: int = Field(default=60, ge=1)
     grid: GridPart | None = GridPart()
     contexts: ContextPart | None = ContextPart()
+    select: Literal["val_mae", "val_loss"] = "val_mae"
+    validation_forecasts: ValidationPart | None = ValidationPart()
     random_start: bool = True
     full_fine_tuning: bool = False
     calibration_series: int = Field(default=40, ge=0)
     final_share: float = Field(default=0.5, gt=0, le=1)
     max_final_steps: int = Field(default=100_000, ge=1)
-    baselines: tuple[str, ...] = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
+    baselines: tuple[str, ...] = (
+        "naive",
+        "seasonal_naive",
+        "var5_log",
+        "quadratic_growth",
+        "ode_fit",
+    )
     global_mlp_steps: int | None = None
 
     @field_validator("budget", mode="before")
@@ -162,6 +186,14 @@ class Recipe(_Part):
         if not value or min(value) < 1:
             raise ValueError(f"got horizons {value}; expected at least one, each 1 or more")
         return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_measured(self) -> Recipe:
+        if self.select == "val_mae" and self.validation_forecasts is None:
+            raise ValueError(
+                "got select: val_mae without validation_forecasts; set them, or select: val_loss"
+            )
+        return self
 
     @property
     def rivals(self) -> tuple[str, ...]:

@@ -146,6 +146,8 @@ class ReportData(Record):
     Args:
         running_error: method -> (H,) MAE at each step ahead, mean over series and channels.
         series_mae: method -> (N,) MAE of each series over the longest horizon.
+        selected_by: what the search chose by, "" where it is not known.
+        val_mae_of: which forecasts the validation MAEs were taken on, in words.
         value_unit: unit of the series' values, for axes.
         recipe: the recipe as text, as it was read.
         config: the resolved settings.
@@ -155,6 +157,8 @@ class ReportData(Record):
     loss_curves: tuple[LossCurve, ...] = ()
     grid: tuple[GridCell, ...] = ()
     contexts: tuple[ContextRow, ...] = ()
+    selected_by: Literal["val_mae", "val_loss", ""] = ""
+    val_mae_of: str = ""
     gradient_norms: tuple[GradientNorms, ...] = ()
     examples: tuple[ExampleForecast, ...] = ()
     running_error: dict[str, tuple[Number, ...]] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 import platform
 import shutil
 import time
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from loracast.adapters import AdapterConfig
-from loracast.api import Engine, baseline_rows, score_samples
+from loracast.api import Engine, baseline_rows, missing_row, score_samples
 from loracast.codec import make_codec
-from loracast.errors import BudgetExceeded, ConfigError
+from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.evaluation import GlobalMLP
 from loracast.flops import Ledger, parse_flops
 from loracast.studies._assemble import assemble
@@ -38,6 +39,7 @@ from loracast.studies._stages import (
     forecast_stage,
     train_stage,
 )
+from loracast.studies._validation import validation_forecast_flops
 from loracast.studies._workspace import Workspace
 
 __all__ = ["Findings", "run_study"]
@@ -66,17 +68,20 @@ class Findings:
     stopped: str = ""
 
 
-def _global_mlp(run: Run) -> GlobalMLP | None:
-    """The trained global MLP, trained once and kept beside the study."""
+def _global_mlp(run: Run) -> tuple[GlobalMLP | None, str]:
+    """The global MLP, trained once and kept beside the study, or why these series train none."""
     steps = run.recipe.global_mlp_steps
     if steps is None:
-        return None
+        return None, ""
     path = run.workspace.out / MLP_FILE
     if path.exists():
-        return GlobalMLP.load(path)
-    mlp = GlobalMLP.fit(run.data.training_values, steps=steps, seed=run.recipe.seed)
+        return GlobalMLP.load(path), ""
+    try:
+        mlp = GlobalMLP.fit(run.data.training_values, steps=steps, seed=run.recipe.seed)
+    except DataError as problem:
+        return None, f"does not apply: {problem}"
     mlp.save(path)
-    return mlp
+    return mlp, ""
 
 
 def _classical(run: Run, found: Findings) -> None:
@@ -86,7 +91,7 @@ def _classical(run: Run, found: Findings) -> None:
     done = space.done("classical")
     if done is None:
         run.progress.stage("classical methods", len(names))
-        mlp = _global_mlp(run)
+        mlp, problem = _global_mlp(run)
         rows = {}
         for name in names:
             row, points = baseline_rows(
@@ -97,6 +102,8 @@ def _classical(run: Run, found: Findings) -> None:
                 horizons=recipe.horizons,
                 global_mlp=mlp,
             )
+            if name == "global_mlp" and problem:
+                row = {name: missing_row(recipe.horizons, problem)}
             rows.update(row)
             point = points[name]
             if point is not None:
@@ -129,8 +136,14 @@ def _adapter(recipe: Recipe, rank: int) -> AdapterConfig:
     return recipe.adapter.model_copy(update={"rank": rank, "alpha": share * rank})
 
 
+def _judged(recipe: Recipe, stage: dict[str, Any]) -> float:
+    """What a stage is chosen by, lower is better; infinite where it diverged."""
+    value = stage[recipe.select]
+    return float(value) if value is not None and math.isfinite(value) else math.inf
+
+
 def _search(run: Run, found: Findings) -> None:
-    """Default, grid and context length; every choice by validation loss."""
+    """Default, grid and context length; every choice by what the recipe selects by."""
     recipe = run.recipe
     best: dict[str, Any] = {
         "learning_rate": recipe.training.learning_rate,
@@ -151,11 +164,11 @@ def _search(run: Run, found: Findings) -> None:
                 adapter=_adapter(recipe, rank),
                 training=run.training(recipe.grid.steps, rate),
             )
-            cells[(rate, rank)] = found.stages[name]["val_loss"]
+            cells[(rate, rank)] = _judged(recipe, found.stages[name])
         best["learning_rate"], best["rank"] = min(cells, key=lambda c: cells[c])
     if recipe.contexts is not None:
         full = recipe.context + recipe.horizon
-        losses = {}
+        windows = {}
         for window in sorted({*recipe.contexts.windows, full}):
             name = f"context.{window}"
             steps = round(recipe.contexts.steps * full / window)  # about equal FLOPs
@@ -166,8 +179,8 @@ def _search(run: Run, found: Findings) -> None:
                 training=run.training(steps, best["learning_rate"]),
                 window_steps=window,
             )
-            losses[window] = found.stages[name]["val_loss"]
-        best["window"] = min(losses, key=lambda w: losses[w])
+            windows[window] = _judged(recipe, found.stages[name])
+        best["window"] = min(windows, key=lambda w: windows[w])
 
 
 def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, random: bool) -> int:
@@ -180,7 +193,8 @@ def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, ran
     # Windows of equal length cost the same; of ragged ones this is an average.
     step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))
     per_step = step + (meter.validation_flops / training.eval_every if training.eval_every else 0)
-    return int((flops - meter.validation_flops) / per_step)
+    left = flops - meter.validation_flops - validation_forecast_flops(run, engine)
+    return int(left / per_step)
 
 
 def _decided(run: Run, name: str, decide: Callable[[], int]) -> int:
@@ -217,7 +231,8 @@ def _final(run: Run, found: Findings) -> None:
         return min(steps, recipe.max_final_steps)
 
     steps = _decided(run, "final", final_steps)
-    extra = {MLP_FILE: run.workspace.out / MLP_FILE} if recipe.global_mlp_steps else None
+    mlp = run.workspace.out / MLP_FILE
+    extra = {MLP_FILE: mlp} if mlp.exists() else None
     final = train_stage(
         run,
         "final",

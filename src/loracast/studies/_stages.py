@@ -19,6 +19,7 @@ from loracast.flops import Ledger
 from loracast.studies._data import StudyData
 from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
 from loracast.studies._recipe import Recipe
+from loracast.studies._validation import validation_forecast_flops, validation_mae
 from loracast.studies._workspace import Workspace
 from loracast.training import Progress, TrainConfig
 
@@ -112,7 +113,7 @@ def train_stage(
 
     Returns:
         JSON facts: config (with `planned_flops`, priced before it began), train_loss, val_loss,
-        flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
+        val_mae, flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
 
     Raises:
         BudgetExceeded: not one more step fits; checkpoints stay and the stage is not done.
@@ -128,6 +129,7 @@ def train_stage(
         engine.windows(run.data.train, plan, training.batch_size, training.seed),
         training,
     )
+    planned += validation_forecast_flops(run, engine)
     run.progress.stage(name, training.steps)
 
     def tell(p: Progress) -> None:
@@ -150,6 +152,8 @@ def train_stage(
             f"the budget ended in stage {name!r} after {result.steps} of {training.steps} steps; "
             "what was done is kept: raise --budget and run again"
         )
+    started = time.monotonic()
+    val_mae, forecast_flops = validation_mae(run, name, engine)
     facts = {
         "config": {
             "adapter": adapter.model_dump(mode="json"),
@@ -161,9 +165,10 @@ def train_stage(
         "steps": result.steps,
         "train_loss": result.history[-1]["train_loss"] if result.history else None,
         "val_loss": result.best_val_loss,
+        "val_mae": val_mae,
         "best_step": result.best_step,
-        "flops": result.flops,
-        "seconds": result.seconds,
+        "flops": result.flops + forecast_flops,
+        "seconds": result.seconds + time.monotonic() - started,
         "history": result.history,
         "validations": result.validations,
         "grad_norms": result.grad_norms,
