@@ -282,6 +282,7 @@ def _choice_note(data: ReportData) -> str:
     if data.selected_by and (data.grid or data.contexts):
         by = "validation MAE" if data.selected_by == "val_mae" else "validation loss"
         said.append(f"Chosen by {by}.")
+        said += [f"{reason[0].upper()}{reason[1:]}." for reason in data.reasons]
     known = [r.val_mae for r in (*data.grid, *data.contexts) if r.val_mae is not None]
     if data.val_mae_of and known:
         said.append(f"Validation MAE: {data.val_mae_of}, in {data.value_unit}.")
