@@ -102,22 +102,41 @@ def _curve(name: str, facts: dict[str, Any]) -> LossCurve:
     )
 
 
+def _repeated(found: Findings, part: str) -> list[dict[str, Any]]:
+    """The candidates of a part of the search, each with the mean of its repeats."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, facts in found.stages.items():
+        if name.startswith(f"{part}."):
+            groups.setdefault(name.split(",repeat=")[0], []).append(facts)
+    return [
+        rows[0]
+        | {key: _mean([row[key] for row in rows]) for key in ("val_mae", "val_loss")}
+        | {key: sum(row[key] for row in rows) for key in ("flops", "seconds")}
+        | {"repeats": len(rows)}
+        for rows in groups.values()
+    ]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """None where one is missing: a mean of fewer runs is another figure."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
 def _grid(found: Findings) -> tuple[GridCell, ...]:
     cells = []
-    for name, facts in found.stages.items():
-        if not name.startswith("grid."):
-            continue
+    for facts in _repeated(found, "grid"):
         rate = facts["config"]["training"]["learning_rate"]
         rank = facts["config"]["adapter"]["rank"]
-        chosen = (rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"])
         cells.append(
             GridCell(
                 lr=rate,
                 rank=rank,
+                repeats=facts["repeats"],
                 val_mae=facts["val_mae"],
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
-                chosen=chosen,
+                chosen=(rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"]),
             )
         )
     return tuple(cells)
@@ -125,14 +144,13 @@ def _grid(found: Findings) -> tuple[GridCell, ...]:
 
 def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]:
     rows = []
-    for name, facts in found.stages.items():
-        if not name.startswith("context."):
-            continue
+    for facts in _repeated(found, "context"):
         window = facts["config"]["window_steps"]
         rows.append(
             ContextRow(
                 context=window,
                 tokens=_window_tokens(run, base, facts),
+                repeats=facts["repeats"],
                 val_mae=facts["val_mae"],
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
@@ -213,6 +231,7 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         grid=_grid(found),
         contexts=_contexts(run, base, found),
         selected_by=run.recipe.select,
+        reasons=tuple(choice["reason"] for choice in found.choices.values()),
         val_mae_of=_val_mae_of(run),
         gradient_norms=_norms(found),
         examples=_examples(run, found),
@@ -272,7 +291,11 @@ def assemble(
         stages=tuple(stages),
         test=test,
         verdict=verdict,
-        details={"seconds_of_this_run": seconds, "chosen": found.chosen},
+        details={
+            "seconds_of_this_run": seconds,
+            "chosen": found.chosen,
+            "choices": found.choices,
+        },
     )
     write_report_data(_report_data(run, base, found), out / "report_data.json")
     write_result(result, out / "result.json")

@@ -106,8 +106,8 @@ def _until_the_grid(pricer: Pricer) -> list[PlannedStage]:
     ]
     if recipe.grid is not None:
         for rate, rank in itertools.product(recipe.grid.learning_rate, recipe.grid.rank):
-            name = f"grid.lr={rate:g},r={rank}"
-            stages.append(pricer.train(name, recipe.grid.steps, full, pricer.lora(rank)))
+            for name in _repeated(f"grid.lr={rate:g},r={rank}", recipe.grid.repeats):
+                stages.append(pricer.train(name, recipe.grid.steps, full, pricer.lora(rank)))
     return stages
 
 
@@ -119,9 +119,13 @@ def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) ->
     if recipe.contexts is not None:
         for width in sorted({*recipe.contexts.windows, full}):
             steps = round(recipe.contexts.steps * full / width)
-            stages.append(pricer.train(f"context.{width}", steps, width, lora))
+            for name in _repeated(f"context.{width}", recipe.contexts.repeats):
+                stages.append(pricer.train(name, steps, width, lora))
+    searched = sum(s.flops for s in stages if s.name.split(".")[0] in ("grid", "context"))
+    if recipe.grid is None:
+        searched = 0.0
     once = pricer.forecast("", lora).flops + pricer.calibration("", lora).flops
-    kept = once * (1 + len(recipe.rivals))
+    kept = once * (1 + len(recipe.rivals)) + searched * len(recipe.rivals)
     left = (limit - sum(s.flops for s in stages) - kept) * recipe.final_share
     steps = min(pricer.affordable(left, window, lora), recipe.max_final_steps)
     final = pricer.train("final", max(1, steps), window, lora)
@@ -130,9 +134,29 @@ def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) ->
         final = PlannedStage("final", "train", 1, flops, final.fixed_flops)
     stages += [final, pricer.calibration("calibrate_final", lora), pricer.forecast("test")]
     for name in recipe.rivals:
+        stages += _rival_search(pricer, name, searched, window)
         steps = max(1, pricer.affordable(final.flops, window, None))
         stages.append(pricer.train(name, steps, window, None))
         stages.append(pricer.calibration(f"calibrate_{name}"))
         stages.append(pricer.forecast(f"test_{name}"))
     stages = [stage for stage in stages if stage.flops > 0]
     return Plan(tuple(stages), limit)
+
+
+def _repeated(name: str, repeats: int) -> list[str]:
+    """Names of the trainings of one candidate."""
+    return [name + (f",repeat={i}" if i else "") for i in range(repeats)]
+
+
+def _rival_search(pricer: Pricer, name: str, flops: float, window: int) -> list[PlannedStage]:
+    """A rival's search of its learning rate, with the FLOPs of the adapter's search."""
+    grid = pricer.recipe.grid
+    if grid is None:
+        return []
+    each = flops / (len(grid.learning_rate) * grid.repeats)
+    steps = max(1, pricer.affordable(each, window, None))
+    return [
+        pricer.train(stage, steps, window, None)
+        for rate in grid.learning_rate
+        for stage in _repeated(f"search_{name}.lr={rate:g}", grid.repeats)
+    ]

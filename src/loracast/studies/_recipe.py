@@ -69,18 +69,33 @@ class DataPart(_Part):
 
 
 class GridPart(_Part):
-    """Learning rates times ranks, each trained for `steps` steps and judged by validation loss."""
+    """Learning rates times ranks, each trained for `steps` steps.
+
+    Args:
+        steps: of one training.
+        learning_rate, rank: crossed. Rivals of the adapter choose among the same rates.
+        repeats: trainings of each cell, each with another seed; what they scatter is the noise
+            within which cells are not told apart. One cannot know its noise.
+    """
 
     steps: int = Field(default=60, ge=1)
     learning_rate: tuple[PositiveFloat, ...] = Field(default=(1e-3, 4e-3), min_length=1)
     rank: tuple[PositiveInt, ...] = Field(default=(8, 32), min_length=1)
+    repeats: int = Field(default=1, ge=1)
 
 
 class ContextPart(_Part):
-    """Window lengths in time steps, each trained for the FLOPs of `steps` full windows."""
+    """Window lengths in time steps, each trained for the FLOPs of `steps` full windows.
+
+    Args:
+        steps: of full windows (context and longest horizon, which is always among those tried).
+        windows: the others.
+        repeats: as in the grid.
+    """
 
     steps: int = Field(default=60, ge=1)
     windows: tuple[Annotated[int, Field(ge=2)], ...] = (50,)
+    repeats: int = Field(default=1, ge=1)
 
 
 class ValidationPart(_Part):

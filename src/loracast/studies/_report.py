@@ -284,6 +284,7 @@ def _choice_note(data: ReportData) -> str:
     if data.selected_by and (data.grid or data.contexts):
         by = "validation MAE" if data.selected_by == "val_mae" else "validation loss"
         said.append(f"Chosen by {by}.")
+        said += [f"{reason[0].upper()}{reason[1:]}." for reason in data.reasons]
     values = [cell.val_mae for cell in data.grid] + [row.val_mae for row in data.contexts]
     if data.val_mae_of and any(value is not None for value in values):
         said.append(f"Validation MAE: {data.val_mae_of}, in {data.value_unit}.")

@@ -75,22 +75,28 @@ class Run:
             context_steps=recipe.context,
         )
 
-    def training(self, steps: int, learning_rate: float | None = None) -> TrainConfig:
-        """The recipe's dials for a stage of so many steps."""
-        update: dict[str, Any] = {"steps": steps, "seed": self.recipe.seed}
+    def training(
+        self, steps: int, learning_rate: float | None = None, seed: int | None = None
+    ) -> TrainConfig:
+        """The recipe's dials for a stage of so many steps; the seed is the recipe's by default."""
+        update: dict[str, Any] = {
+            "steps": steps,
+            "seed": self.recipe.seed if seed is None else seed,
+        }
         if learning_rate is not None:
             update["learning_rate"] = learning_rate
         update["warmup_steps"] = min(self.recipe.training.warmup_steps, max(1, steps // 10))
         return self.recipe.training.model_copy(update=update)
 
-    def open(self, adapter: AdapterConfig, random_start: bool = False) -> Engine:
-        """The base with fresh trainable weights."""
+    def open(
+        self, adapter: AdapterConfig, random_start: bool = False, seed: int | None = None
+    ) -> Engine:
+        """The base with fresh trainable weights, drawn with the recipe's seed or another."""
+        drawn = self.recipe.seed if seed is None else seed
         engine = Engine.open(
-            self.recipe.model,
-            self.codec,
-            random_start=self.recipe.seed if random_start else None,
+            self.recipe.model, self.codec, random_start=drawn if random_start else None
         )
-        engine.attach(adapter, self.recipe.seed)
+        engine.attach(adapter, drawn)
         return engine
 
     def validation(self, engine: Engine) -> Any:
@@ -121,7 +127,7 @@ def train_stage(
     done = run.workspace.done(name)
     if done is not None:
         return done
-    engine = run.open(adapter, random_start)
+    engine = run.open(adapter, random_start, training.seed)
     plan = run.plan(window_steps)
     validation = run.validation(engine)
     planned = training_flops(

@@ -34,7 +34,7 @@ NAMES = {
 
 GROUPS = {
     "the model without adaptation": ("zero_shot",),
-    "the model without pretraining": ("random_start",),
+    "the model without pretraining, all weights trained": ("random_start",),
     "full fine-tuning": ("full_fine_tuning",),
     "the naive methods": ("naive", "seasonal_naive"),
     "the classical methods": (
@@ -145,6 +145,8 @@ def verdict_lines(
     for title, members in groups.items():
         if present := [m for m in members if m in methods]:
             lines.append(_group_line(title, present, scored, metric))
+    if pretraining := _pretraining_line(errors, metric):
+        lines.append(pretraining)
 
     missing: dict[str, list[int]] = {}
     for c in comparisons:
@@ -160,6 +162,28 @@ def verdict_lines(
                 parts.append(f"{_name(m)} ({reason})" if reason else _name(m))
         lines.append(f"Not compared, for want of a score: {'; '.join(parts)}.")
     return lines
+
+
+def _pretraining_line(errors: Mapping[str, Mapping[int, float | None]], metric: str) -> str:
+    """What pretraining brought: the two trained alike, all weights, that differ in their start.
+
+    An adapter against a random start would also compare LoRA with training all weights.
+    """
+    warm, cold = errors.get("full_fine_tuning", {}), errors.get("random_start", {})
+    parts = []
+    for horizon in sorted({*warm, *cold}):
+        ours, theirs = _number(warm.get(horizon)), _number(cold.get(horizon))
+        if ours is None or theirs is None or theirs <= 0:
+            continue
+        percent = 100 * (ours / theirs - 1)
+        word = "higher" if percent > 0 else "lower"
+        parts.append(f"{_percent(abs(percent))} {word} at {horizon} steps")
+    if not parts:
+        return ""
+    return (
+        f"The effect of pretraining, with all weights trained alike: {metric} {', '.join(parts)} "
+        "than from a random start."
+    )
 
 
 def _group_line(
