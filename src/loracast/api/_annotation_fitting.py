@@ -169,6 +169,9 @@ def fit_annotator(
             update = {"temperatures": temperatures, "scales": _scales(answers, truth, held)}
             engine.settings = engine.settings.model_copy(update=update)
         spent = ledger.spent_flops
+    shortest = lengths[0] if train_rows is None else min(len(r.values) for r in train_rows)
+    least = max(2, min(engine.settings.min_points, shortest))
+    engine.settings = engine.settings.model_copy(update={"min_points": least})
     engine.save(
         folder / "adapter",
         {"flops": spent, "steps": result.steps, "seed": seed, "data": identity["data"]}

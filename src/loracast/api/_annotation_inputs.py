@@ -12,7 +12,9 @@ from loracast.errors import AnnotationError, DataError
 from loracast.series import Panel
 from loracast.tasks.annotation import fit_length
 
-__all__ = ["OneSeries", "described_series", "series_of"]
+__all__ = ["OneSeries", "described_series", "is_short", "series_of"]
+
+MOST_MISSING = 0.1  # share of the points that the generator leaves out at most
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,13 @@ def described_series(series: OneSeries, max_points: int, how: str) -> np.ndarray
     if len(short) < len(series.values):
         _check(series.id, short, f" left after resampling to {len(short)}")
     return short
+
+
+def is_short(values: np.ndarray, least: int) -> bool:
+    """Whether a series (T,) has fewer points, or known ones, than what an annotator learned from.
+
+    Args:
+        values: NaN where missing.
+        least: the shortest series it learned from, of which a tenth could be missing.
+    """
+    return len(values) < least or int(np.isfinite(values).sum()) < (1 - MOST_MISSING) * least

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from loracast.cli._label_studio import check_config, write_config
-from loracast.cli._options import Budget, File, IdCol, Sort, TargetCols, TimeCol, panel_of
+from loracast.cli._options import Bare, Budget, File, IdCol, Sort, TargetCols, TimeCol, panel_of
 from loracast.cli._output import check_target, write_whole
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
@@ -32,11 +33,16 @@ def annotate(
         str, typer.Option("--format", help=f"Of the answers: {', '.join(FORMATS)}.")
     ] = "json",
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of an annotator; its base is used.")
+        Path | None,
+        typer.Option(
+            "--adapter",
+            help="Folder of an annotator; its base is used. Default: the one that ships.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
     ] = None,
+    bare: Bare = False,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", help="Leave out fields less certain than this, 0 to 1."),
@@ -77,6 +83,8 @@ def annotate(
         raise ConfigError(f"got --format {form!r}; expected one of {', '.join(FORMATS)}")
     check_target(out, FORMATS[form], "--out")
     check_target(plot, PLOT_SUFFIXES, "--plot")
+    if bare and adapter is not None:
+        raise ConfigError("got --bare and --adapter; expected one of them")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"got --threshold {threshold}; expected 0 to 1")
     from loracast.tasks.annotation import LANGUAGES
@@ -92,7 +100,7 @@ def annotate(
     if plot is not None:
         check_caption_font(lang)
     annotator = (
-        Annotator.from_pretrained(model or "embedded")
+        Annotator.from_pretrained(model or "embedded", bare=bare)
         if adapter is None
         else Annotator.load(adapter, model=model)
     )
@@ -125,12 +133,22 @@ def annotate(
         )
     report = annotator.annotation_report
     assert report is not None
+    if report.short:
+        typer.echo(_short_note(report.short, annotator.engine.settings.min_points), err=True)
+    name = annotator.engine.backbone.name
+    who = report.annotator if adapter is None else f"{name} with {adapter}"
     typer.echo(
-        f"{report.n_series} series by {annotator.engine.backbone.name} "
-        f"{'as it came' if adapter is None else f'with {adapter}'}: "
-        f"{format_flops(report.flops)}, {report.seconds:.1f} s"
+        f"{report.n_series} series by {who}: {format_flops(report.flops)}, {report.seconds:.1f} s"
         + (f"; written to {' and '.join(map(str, written))}" if written else ""),
         err=True,
+    )
+
+
+def _short_note(names: Sequence[str], least: int) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"note: series {names[0]!r}{more}: fewer than the {least} points that the annotator "
+        "learned from; all but maximum and minimum is less certain than its confidence says"
     )
 
 

@@ -47,6 +47,9 @@ CodecName = Annotated[
 Budget = Annotated[
     str | None, typer.Option("--budget", help="FLOPs it may cost, such as 1e15 or 2PF.")
 ]
+Bare = Annotated[
+    bool, typer.Option("--bare", help="The base alone, without the annotator that ships with it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 

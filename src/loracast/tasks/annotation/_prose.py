@@ -41,6 +41,7 @@ class _Language:
     correlation: str
     uncertain: str
     unasked: str
+    short: str
     comma: str
     last: str
     then: str  # between the last two stretches of the trend
@@ -92,6 +93,8 @@ _ENGLISH = _Language(
     correlation="The correlation of the two channels is {value}.",
     uncertain="Not certain enough to be stated: {names}.",
     unasked="Not described: {names}.",
+    short="With {length} points the series is shorter than those the annotator learned from; all "
+    "but its maximum and minimum is less certain.",
     comma=", ",
     last=" and ",
     then=", then ",
@@ -142,6 +145,8 @@ _FRENCH = _Language(
     correlation="La corrélation des deux canaux est de {value}.",
     uncertain="Trop incertain pour être affirmé : {names}.",
     unasked="Non décrit : {names}.",
+    short="Avec {length} points, la série est plus courte que celles de l'apprentissage ; tout, "
+    "sauf son maximum et son minimum, est moins certain.",
     comma=", ",
     last=" et ",
     then=", puis ",
@@ -185,6 +190,7 @@ _CHINESE = _Language(
     correlation="两个通道的相关系数为 {value}。",
     uncertain="把握不足、未予说明：{names}。",
     unasked="未作描述：{names}。",
+    short="序列仅有 {length} 个点，短于训练所用的序列；除最大值和最小值外，其余描述的把握较低。",
     comma="、",
     last="和",
     then="，随后",
@@ -204,7 +210,7 @@ def prose(annotation: Annotation, language: str = "en") -> str:
 
 
 def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, str]:
-    """One sentence for each field told, by field name; "uncertain" and "unasked" are last.
+    """One sentence for each field told, by field name; "uncertain", "unasked", "short" are last.
 
     Args:
         annotation: what to say.
@@ -243,6 +249,8 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
     ):
         if names:
             told[key] = template.format(names=words.comma.join(words.fields[n] for n in names))
+    if "short_series" in annotation.notes:
+        told["short"] = words.short.format(length=annotation.length)
     return {name: text for name, text in told.items() if text is not None}
 
 
