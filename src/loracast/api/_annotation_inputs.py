@@ -12,8 +12,12 @@ from loracast.errors import AnnotationError, DataError
 from loracast.series import Panel
 from loracast.tasks.annotation import fit_length
 
-__all__ = ["OneSeries", "described_series", "is_short", "series_of"]
+__all__ = ["OneSeries", "described_series", "note_of", "series_of"]
 
+# Fewest points that a model is asked to judge, of one that learned from no shorter ones. Below,
+# the shipped annotator is right about noise no more often than always saying the same, and about
+# trends as often as their net change (measured, docs/annotation.md).
+LEAST_JUDGED = 16
 MOST_MISSING = 0.1  # share of the points that the generator leaves out at most
 
 
@@ -110,11 +114,18 @@ def described_series(series: OneSeries, max_points: int, how: str) -> np.ndarray
     return short
 
 
-def is_short(values: np.ndarray, least: int) -> bool:
-    """Whether a series (T,) has fewer points, or known ones, than what an annotator learned from.
+def note_of(values: np.ndarray, least: int) -> str | None:
+    """The note that a series (T,) gets for its length: "too_short", "short_series" or none.
 
     Args:
         values: NaN where missing.
-        least: the shortest series it learned from, of which a tenth could be missing.
+        least: the shortest series the annotator learned from, of which a tenth could be missing.
     """
-    return len(values) < least or int(np.isfinite(values).sum()) < (1 - MOST_MISSING) * least
+    known = int(np.isfinite(values).sum())
+
+    def below(points: int) -> bool:
+        return len(values) < points or known < points * (1 - MOST_MISSING)
+
+    if below(min(LEAST_JUDGED, least)):
+        return "too_short"
+    return "short_series" if below(least) else None

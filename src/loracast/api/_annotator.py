@@ -20,8 +20,8 @@ import numpy as np
 from loracast.adapters import AdapterConfig
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator, most_steps
-from loracast.api._annotation_inputs import described_series, is_short, series_of
-from loracast.api._annotation_reading import ARITHMETIC
+from loracast.api._annotation_inputs import described_series, note_of, series_of
+from loracast.api._annotation_reading import ARITHMETIC, net_answer
 from loracast.api._annotation_rows import LabelledSeries
 from loracast.api._annotation_settings import LONGEST_SERIES, AnnotatorSettings
 from loracast.api._annotation_shipped import adapter_name, check_asked, shipped_annotator
@@ -50,14 +50,12 @@ class AnnotationReport:
         seconds: of wall time.
         n_series: N.
         annotator: who described them.
-        short: names of the series with fewer points than the annotator learned from.
     """
 
     flops: float
     seconds: float
     n_series: int
     annotator: str = ""
-    short: tuple[str, ...] = ()
 
 
 class Annotator:
@@ -281,7 +279,8 @@ class Annotator:
             N annotations, indices in the caller's own. `loracast.tasks.annotation.prose` puts
             one into words, in English, French or Chinese. Maximum and minimum are those of the
             numbers (`arithmetic`). A series of fewer points than the annotator learned from has
-            the note "short_series".
+            the note "short_series"; one of fewer than 16, "too_short": the model is not asked, its
+            trend is that of its net change, and other fields are left out.
 
         Raises:
             DataError: series that cannot be described, in one line.
@@ -295,28 +294,40 @@ class Annotator:
         if points < 2:
             raise ConfigError(f"got max_points={points}; expected at least 2")
         shown = [described_series(s, points, how) for s in series]
-        answers = self._answered(shown, [s.values for s in series], budget, progress)
-        least = self.engine.settings.min_points
-        made = [
+        settings = self.engine.settings
+        notes = [note_of(s.values, settings.min_points) for s in series]
+        if set(settings.fields) <= set(ARITHMETIC):
+            notes = [None] * len(series)
+        # The model is asked about those that are long enough; the others come between its answers.
+        judged = [i for i, note in enumerate(notes) if note != "too_short"]
+        whole = [series[i].values for i in judged]
+        said = iter(self._answered([shown[i] for i in judged], whole, budget, progress))
+        answers = [
+            net_answer(settings, s.values) if note == "too_short" else next(said)
+            for s, note in zip(series, notes, strict=True)
+        ]
+        if progress is not None and len(judged) < len(series):
+            progress(len(series) - len(judged))
+        assert self.annotation_report is not None
+        self.annotation_report = replace(
+            self.annotation_report, n_series=len(series), annotator=self.name
+        )
+        return [
             Annotation.from_facts(
                 answer.facts,
                 s.index,
                 answer.confidence,
                 threshold,
-                fields=self.engine.settings.fields,
+                fields=_told(settings.fields, note),
                 id=s.id,
                 index_unit=index_unit,
                 value_unit=value_unit,
                 arithmetic=ARITHMETIC,
-                notes=("short_series",) if is_short(s.values, least) else (),
+                notes=() if note is None else (note,),
                 annotator=self.name,
             )
-            for s, answer in zip(series, answers, strict=True)
+            for s, note, answer in zip(series, notes, answers, strict=True)
         ]
-        assert self.annotation_report is not None
-        short = tuple(s.id for s, a in zip(series, made, strict=True) if a.notes)
-        self.annotation_report = replace(self.annotation_report, annotator=self.name, short=short)
-        return made
 
     def _answered(
         self,
@@ -327,6 +338,9 @@ class Annotator:
     ) -> list[Answer]:
         started = time.monotonic()
         limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
+        if not shown:
+            self.annotation_report = AnnotationReport(0.0, 0.0, 0)
+            return []
         with (
             tempfile.TemporaryDirectory(prefix="loracast-") as folder,
             Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
@@ -341,3 +355,10 @@ class Annotator:
         folder = tempfile.mkdtemp(prefix="loracast-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
+
+
+def _told(fields: tuple[str, ...], note: str | None) -> tuple[str, ...]:
+    """The fields that a series with this note is described by."""
+    if note != "too_short":
+        return fields
+    return tuple(name for name in fields if name in (*ARITHMETIC, "trend"))

@@ -133,8 +133,8 @@ def annotate(
         )
     report = annotator.annotation_report
     assert report is not None
-    if report.short:
-        typer.echo(_short_note(report.short, annotator.engine.settings.min_points), err=True)
+    for line in _notes(made, annotator.engine.settings.min_points):
+        typer.echo(line, err=True)
     name = annotator.engine.backbone.name
     who = report.annotator if adapter is None else f"{name} with {adapter}"
     typer.echo(
@@ -144,12 +144,21 @@ def annotate(
     )
 
 
-def _short_note(names: Sequence[str], least: int) -> str:
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (
-        f"note: series {names[0]!r}{more}: fewer than the {least} points that the annotator "
-        "learned from; all but maximum and minimum is less certain than its confidence says"
-    )
+def _notes(made: Sequence[Annotation], least: int) -> list[str]:
+    """What to know of short series, in a line each."""
+    said = {
+        "short_series": f"fewer than the {least} points that the annotator learned from; all but "
+        "maximum and minimum is less certain than its confidence says",
+        "too_short": "too short to be judged; the trend is that of the net change, and of the "
+        "other fields maximum and minimum alone are told",
+    }
+    lines = []
+    for note, text in said.items():
+        names = [a.id for a in made if note in a.notes]
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            lines.append(f"note: series {names[0]!r}{more}: {text}")
+    return lines
 
 
 def _tell(panel: Panel, made: list[Annotation], form: str, lang: str, out: Path | None) -> None:

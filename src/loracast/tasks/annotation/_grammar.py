@@ -2,8 +2,8 @@
 
 Plain enough for llguidance (`LLMatcher.grammar_from_regex`, or the Lark text here) and for `re`.
 Every text it allows is a legal answer: labels from their vocabularies, places inside the series
-and inside the region they stand with, change points ascending, one segment more than those. Where the
-positions of the extrema are given, it allows those alone: they are arithmetic, nobody is asked.
+and inside the region they stand with, change points ascending, one segment more than those. Where
+the positions of the extrema are given it allows those alone: they are arithmetic.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class _Language:
     uncertain: str
     unasked: str
     short: str
+    too_short: str
     comma: str
     last: str
     then: str  # between the last two stretches of the trend
@@ -95,6 +96,8 @@ _ENGLISH = _Language(
     unasked="Not described: {names}.",
     short="With {length} points the series is shorter than those the annotator learned from; all "
     "but its maximum and minimum is less certain.",
+    too_short="With {length} points the series is too short to be judged; its trend is that of its "
+    "net change.",
     comma=", ",
     last=" and ",
     then=", then ",
@@ -147,6 +150,8 @@ _FRENCH = _Language(
     unasked="Non décrit : {names}.",
     short="Avec {length} points, la série est plus courte que celles de l'apprentissage ; tout, "
     "sauf son maximum et son minimum, est moins certain.",
+    too_short="Avec {length} points, la série est trop courte pour être jugée ; sa tendance est "
+    "celle de sa variation nette.",
     comma=", ",
     last=" et ",
     then=", puis ",
@@ -191,6 +196,7 @@ _CHINESE = _Language(
     uncertain="把握不足、未予说明：{names}。",
     unasked="未作描述：{names}。",
     short="序列仅有 {length} 个点，短于训练所用的序列；除最大值和最小值外，其余描述的把握较低。",
+    too_short="序列仅有 {length} 个点，过短而无法判断；其趋势仅依据净变化得出。",
     comma="、",
     last="和",
     then="，随后",
@@ -210,7 +216,7 @@ def prose(annotation: Annotation, language: str = "en") -> str:
 
 
 def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, str]:
-    """One sentence for each field told, by field name; "uncertain", "unasked", "short" are last.
+    """One sentence for each field told, by field name; "uncertain", "unasked" and notes are last.
 
     Args:
         annotation: what to say.
@@ -249,8 +255,9 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
     ):
         if names:
             told[key] = template.format(names=words.comma.join(words.fields[n] for n in names))
-    if "short_series" in annotation.notes:
-        told["short"] = words.short.format(length=annotation.length)
+    for note, template in (("short_series", words.short), ("too_short", words.too_short)):
+        if note in annotation.notes:
+            told[note] = template.format(length=annotation.length)
     return {name: text for name, text in told.items() if text is not None}
 
 

@@ -45,8 +45,7 @@ FieldName = Literal[
 ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 _UNITS: tuple[Literal["D", "m", "s", "ms", "us", "ns"], ...] = ("D", "m", "s", "ms", "us", "ns")
 Index = StrictInt | StrictFloat | StrictStr
-# What a reader has to know: "short_series", fewer points than the annotator learned from.
-Note = Literal["short_series"]
+Note = Literal["short_series", "too_short"]
 # More points than any memory holds; a share of the length is still exact in float64.
 Length = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 Position = Annotated[int, Field(ge=0, strict=True)]
@@ -122,8 +121,9 @@ class Annotation(_Part):
             does not speak about them.
         arithmetic: the fields that are read off the numbers, which no model judged; their
             confidence is 1 for that reason.
-        notes: what to know when reading it: "short_series" has fewer points than the annotator
-            learned from, so that its other fields are less certain than their confidence says.
+        notes: what to know when reading it. A "short_series" has fewer points than the annotator
+            learned from, so that its other fields are less certain than their confidence says. One
+            that is "too_short" was not judged at all: its trend is that of its net change.
         annotator: who described the series, free text.
     """
 
