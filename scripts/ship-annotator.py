@@ -24,7 +24,7 @@ from loracast.api._annotation_shipped import SHIPPED_CARD, SHIPPED_DIR
 
 FACTS = (
     "created", "versions", "seed", "model", "base_sha256", "numbers", "method", "fields", "lengths",
-    "max_points", "budget", "seconds", "verdict",
+    "max_points", "budget", "seconds",
 )  # fmt: skip
 TRAINING = (
     "config", "steps", "stopped", "best_step", "best_val_loss", "calibration_rows", "seconds",

@@ -33,8 +33,9 @@ __all__ = [
 ]
 
 ARITHMETIC = ("max", "min")  # fields that are read off the numbers, whatever the model
-# How often the net change has the trend of a generated series of 5 to 15 points (measured).
-NET_CONFIDENCE = 0.58
+# How often the net change has the trend of a generated series of 5 to 15 points (measured,
+# benchmarks/annotation_short.py).
+NET_CONFIDENCE = 0.57
 
 _CHOICES = {
     "trend": Choice("trend", '"trend":"', TREND_LABELS),
