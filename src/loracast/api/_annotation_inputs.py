@@ -15,8 +15,8 @@ from loracast.tasks.annotation import fit_length
 __all__ = ["OneSeries", "described_series", "note_of", "series_of"]
 
 # Fewest points that a model is asked to judge, of one that learned from no shorter ones. Below,
-# the shipped annotator is right about noise no more often than always saying the same, and about
-# trends as often as their net change (measured, docs/annotation.md).
+# the shipped annotator is surer than right by 0.13 to 0.42 and calls some straight lines flat; at
+# 16 to 31 points it is better than any rule (measured, docs/annotation.md).
 LEAST_JUDGED = 16
 MOST_MISSING = 0.1  # share of the points that the generator leaves out at most
 
