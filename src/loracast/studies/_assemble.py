@@ -294,7 +294,7 @@ def assemble(
         details={
             "seconds_of_this_run": seconds,
             "chosen": found.chosen,
-            "choices": found.choices,
+            "choices": dict(found.choices),
         },
     )
     write_report_data(_report_data(run, base, found), out / "report_data.json")
