@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from loracast.backbone import build_embedded, embedded_config
 from loracast.series import Panel, write_hdf5
@@ -81,7 +80,7 @@ def test_constant_series_among_positive_ones_stop_nothing(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "adapter" / "global_mlp.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["compact", "miller"])
-def test_digit_codecs_take_constants_too(tmp_path: Path, name: str) -> None:
-    result = _study(tmp_path, 3.0, codec={"name": name}, baselines=["naive"], random_start=False)
+def test_digits_take_constants_too(tmp_path: Path) -> None:
+    codec = {"name": "compact"}
+    result = _study(tmp_path, 3.0, codec=codec, baselines=["naive"], random_start=False)
     assert result.test["adapted"].horizons[5].mae is not None
