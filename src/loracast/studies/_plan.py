@@ -33,8 +33,8 @@ class StudyPlan:
         plans: choice -> stages in their order; stages before the choice are the same in all.
         architecture: of the model as it runs (pruned vocabulary).
         row_tokens: tokens of the longest row of a training batch.
-        lean: the same choices where the first forecast costs its least, which leaves more for the
-            final stage; empty where a forecast's cost is sure.
+        lean: the same choices where forecasts before the final stage cost their least, which
+            leaves more for it; empty where a forecast's cost is sure.
     """
 
     plans: Mapping[Choice, Plan]
@@ -87,11 +87,9 @@ def plan_study(recipe: Recipe) -> StudyPlan:
     # The largest come first: of choices that cost the same, those are named.
     choices = [Choice(r, w) for r in sorted(ranks)[::-1] for w in sorted(windows)[::-1]]
     plans = {c: _plan(pricer, before, c.rank, c.window) for c in choices}
-    least, most = before[0].range_flops
     lean: dict[Choice, Plan] = {}
-    if least < most:
-        cheap = [replace(before[0], flops=least, lowest_flops=None), *before[1:]]
-        lean = {c: _plan(pricer, cheap, c.rank, c.window) for c in choices}
+    if any(least < most for least, most in (stage.range_flops for stage in before)):
+        lean = {c: _plan(pricer, before, c.rank, c.window, lean=True) for c in choices}
     longest = max(len(example) for example in pricer.source(full).batch(0))
     return StudyPlan(plans, pricer.architecture, longest, lean)
 
@@ -111,8 +109,13 @@ def _until_the_grid(pricer: Pricer) -> list[PlannedStage]:
     return stages
 
 
-def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) -> Plan:
-    """All stages, given the rank that the grid and the window that the context stage choose."""
+def _plan(
+    pricer: Pricer, before: list[PlannedStage], rank: int, window: int, *, lean: bool = False
+) -> Plan:
+    """All stages, given the rank that the grid and the window that the context stage choose.
+
+    Where `lean`, stages before the final one cost their least, which leaves more for it.
+    """
     recipe, full = pricer.recipe, pricer.full_window
     limit, lora = parse_flops(recipe.budget), pricer.lora(rank)
     stages = list(before)
@@ -121,6 +124,8 @@ def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) ->
             steps = round(recipe.contexts.steps * full / width)
             for name in _repeated(f"context.{width}", recipe.contexts.repeats):
                 stages.append(pricer.train(name, steps, width, lora))
+    if lean:
+        stages = [replace(s, flops=s.range_flops[0], lowest_flops=None) for s in stages]
     searched = sum(s.flops for s in stages if s.name.split(".")[0] in ("grid", "context"))
     if recipe.grid is None:
         searched = 0.0
