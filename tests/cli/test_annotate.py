@@ -283,8 +283,8 @@ def test_the_annotator_that_ships_is_the_default_and_says_so(run, tmp_path: Path
     assert made["line"]["notes"] == ["short_series"] and made["tiny"]["notes"] == ["too_short"]
     assert made["wave"]["notes"] == [] and made["tiny"]["noise"] is None
     err = done.err.splitlines()
-    assert err[-3].startswith("note: series 'line': fewer than the 32 points")
-    assert err[-2].startswith("note: series 'tiny': too short to be judged")
+    assert err[-3].startswith("note: series 'line': fewer known points than the 32")
+    assert err[-2].startswith("note: series 'tiny': too few known points to be judged")
     assert err[-1].startswith("4 series by embedded with the annotator that ships with it, adapter")
     bare = run("annotate", file, "--bare")
     assert "4 series by embedded as it came: " in bare.err

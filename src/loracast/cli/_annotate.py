@@ -171,10 +171,10 @@ def annotate(
 def _notes(made: Sequence[Annotation], least: int) -> list[str]:
     """What to know of short series, in a line each."""
     said = {
-        "short_series": f"fewer than the {least} points that the annotator learned from; all but "
-        "maximum and minimum is less certain than its confidence says",
-        "too_short": "too short to be judged; the trend is that of the net change, and of the "
-        "other fields maximum and minimum alone are told",
+        "short_series": f"fewer known points than the {least} that the annotator learned from; "
+        "all but maximum and minimum is less certain than its confidence says",
+        "too_short": "too few known points to be judged; the trend is that of the net change, and "
+        "of the other fields maximum and minimum alone are told",
     }
     lines = []
     for note, text in said.items():

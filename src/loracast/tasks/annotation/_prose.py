@@ -94,10 +94,10 @@ _ENGLISH = _Language(
     correlation="The correlation of the two channels is {value}.",
     uncertain="Not certain enough to be stated: {names}.",
     unasked="Not described: {names}.",
-    short="With {length} points the series is shorter than those the annotator learned from; all "
-    "but its maximum and minimum is less certain.",
-    too_short="With {length} points the series is too short to be judged; its trend is that of its "
-    "net change.",
+    short="Fewer points are known than the annotator learned from (length {length}); all but the "
+    "maximum and the minimum is less certain.",
+    too_short="Too few points are known to judge the series (length {length}); its trend is that "
+    "of its net change.",
     comma=", ",
     last=" and ",
     then=", then ",
@@ -148,10 +148,10 @@ _FRENCH = _Language(
     correlation="La corrélation des deux canaux est de {value}.",
     uncertain="Trop incertain pour être affirmé : {names}.",
     unasked="Non décrit : {names}.",
-    short="Avec {length} points, la série est plus courte que celles de l'apprentissage ; tout, "
-    "sauf son maximum et son minimum, est moins certain.",
-    too_short="Avec {length} points, la série est trop courte pour être jugée ; sa tendance est "
-    "celle de sa variation nette.",
+    short="Moins de points sont connus que dans l'apprentissage (longueur {length}) ; tout, sauf "
+    "le maximum et le minimum, est moins certain.",
+    too_short="Trop peu de points sont connus pour juger la série (longueur {length}) ; sa "
+    "tendance est celle de sa variation nette.",
     comma=", ",
     last=" et ",
     then=", puis ",
@@ -195,8 +195,8 @@ _CHINESE = _Language(
     correlation="两个通道的相关系数为 {value}。",
     uncertain="把握不足、未予说明：{names}。",
     unasked="未作描述：{names}。",
-    short="序列仅有 {length} 个点，短于训练所用的序列；除最大值和最小值外，其余描述的把握较低。",
-    too_short="序列仅有 {length} 个点，过短而无法判断；其趋势仅依据净变化得出。",
+    short="已知点少于训练所用的序列（长度 {length}）；除最大值和最小值外，其余描述的把握较低。",
+    too_short="已知点过少，无法判断该序列（长度 {length}）；其趋势仅依据净变化得出。",
     comma="、",
     last="和",
     then="，随后",
