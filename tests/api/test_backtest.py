@@ -234,6 +234,10 @@ def test_an_adapter_without_digests_is_judged_by_the_hash_of_its_data(
     (old / "loracast.json").write_text(json.dumps(manifest))
     assert scored(panel.select(range(6)), old).facts["seen"]["n_seen"] == 6
     assert scored(panel, old).facts["seen"]["n_seen"] == 0
+    file = read_panel(write_panel(panel, tmp_path / "all.csv"))  # a study keeps the file's hash
+    manifest["training"]["data_sha256"] = file.meta["sha256"]
+    (old / "loracast.json").write_text(json.dumps(manifest))
+    assert scored(file, old).facts["seen"]["n_seen"] == 10
     del manifest["training"]["data_sha256"]
     (old / "loracast.json").write_text(json.dumps(manifest))
     assert "does not say which series" in scored(panel, old).facts["notes"][0]
