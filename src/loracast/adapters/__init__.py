@@ -4,6 +4,7 @@ from loracast.adapters._lora import AdapterConfig, attach_lora, head_bias, lora_
 from loracast.adapters._merge import merge_adapter
 from loracast.adapters._store import (
     AdapterManifest,
+    check_adapter,
     load_adapter,
     read_manifest,
     save_adapter,
@@ -13,6 +14,7 @@ __all__ = [
     "AdapterConfig",
     "AdapterManifest",
     "attach_lora",
+    "check_adapter",
     "head_bias",
     "load_adapter",
     "lora_parameters",
