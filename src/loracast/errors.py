@@ -24,6 +24,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "LoracastError",
+    "LoracastWarning",
     "ModelError",
     "StorageError",
 ]
@@ -33,6 +34,10 @@ class LoracastError(Exception):
     """The base of all errors that loracast raises on purpose."""
 
     exit_code = 2
+
+
+class LoracastWarning(UserWarning):
+    """Something was left out of the answer; the message names it."""
 
 
 class DataError(LoracastError):

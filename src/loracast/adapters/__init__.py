@@ -9,6 +9,7 @@ from loracast.adapters._store import (
     read_manifest,
     save_adapter,
 )
+from loracast.adapters._sync import sync_files, sync_folder
 
 __all__ = [
     "AdapterConfig",
@@ -21,4 +22,6 @@ __all__ = [
     "merge_adapter",
     "read_manifest",
     "save_adapter",
+    "sync_files",
+    "sync_folder",
 ]

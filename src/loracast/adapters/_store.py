@@ -7,7 +7,6 @@ word.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -33,6 +32,7 @@ from loracast.adapters._lora import (
     peft_config,
     quiet_peft,
 )
+from loracast.adapters._sync import sync_files
 from loracast.backbone import (
     Backbone,
     ValueShape,
@@ -146,9 +146,7 @@ def save_adapter(
                 shutil.copyfile(source, work / name)
             manifest = _sealed(manifest, file_sha256s(work))
             (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
-            for file in work.iterdir():
-                with file.open("rb+") as stream:  # Windows syncs only what may be written
-                    os.fsync(stream.fileno())
+            sync_files(work.iterdir())
             work.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)

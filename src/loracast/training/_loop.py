@@ -30,6 +30,7 @@ from loracast.training._checkpoint import (
 )
 from loracast.training._config import TrainConfig, bf16_pays
 from loracast.training._loss import batch_loss
+from loracast.training._lost import charge_lost_work_again
 from loracast.training._meter import Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
@@ -151,6 +152,7 @@ class _Run:
         self.result = TrainResult(precision="bf16" if self.bf16 else "fp32")
         self.best: dict[str, torch.Tensor] = {}
         self.fingerprint = _fingerprint(config, model, stage)
+        self.attempt = 0  # of the checkpoint gone on from, see `_lost`
 
     def restore(self) -> None:
         saved = latest_checkpoint(self.folder)
@@ -167,12 +169,14 @@ class _Run:
         optimizer_from(self.optimizers, saved.tensors["optimizer"])
         self.best = saved.tensors.get("best", {})
         self.result = TrainResult(**saved.facts["result"])
+        self.attempt = saved.facts.get("attempt", 0)
 
-    def save(self) -> None:
+    def save(self, attempt: int) -> None:
         tensors = {"weights": dict(self.weights), "optimizer": optimizer_to(self.optimizers)}
         if self.best:
             tensors["best"] = self.best
-        facts = {"fingerprint": self.fingerprint, "result": self.result.__dict__}
+        told = self.result.__dict__
+        facts = {"fingerprint": self.fingerprint, "result": told, "attempt": attempt}
         write_checkpoint(self.folder, Checkpoint(self.result.steps, tensors, facts))
 
     def step(self, examples: list[Example]) -> tuple[float, dict[str, float]]:
@@ -214,6 +218,14 @@ class _Run:
         if self.result.best_val_loss is None or loss < self.result.best_val_loss:
             self.result.best_val_loss, self.result.best_step = loss, step
             self.best = {n: p.detach().clone() for n, p in self.weights.items()}
+
+    def due(self, examples: Sequence[Example]) -> list[int]:
+        """Steps after which a validation is still to come."""
+        if not examples:
+            return []
+        known = {v["step"] for v in self.result.validations}
+        steps = range(max(1, self.result.steps), self.config.steps + 1)
+        return [s for s in steps if _steps_to_eval(self.config, s) and s not in known]
 
     def validate_if_due(self, examples: Sequence[Example], meter: Meter) -> None:
         """The validation that this step asks for; one that does not fit stops the run.
@@ -267,13 +279,27 @@ def train(
     Raises:
         BudgetExceeded: not even the first step fits.
         ModelError: the loss is no longer finite, or nothing is trainable.
-        StorageError: checkpoints cannot be written, or belong to another run.
+        StorageError: checkpoints cannot be written, belong to another run, or are lost with work
+            that does not fit into the budget a second time.
+
+    Warns:
+        LoracastWarning: checkpoints are damaged, or work is done and charged a second time.
     """
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
         if resume:
             run.restore()
-        meter.settle_before(run.result.steps)
+        done = run.result.steps
+        charge_lost_work_again(
+            meter,
+            folder,
+            attempt=run.attempt,
+            step=done,
+            steps=config.steps,
+            batch=source.batch,
+            validations=len(run.due(validation)),
+        )
+        meter.settle_before(done)
         before = run.result.seconds
         started = time.monotonic()
         run.result.stopped = "completed"  # what did not fit before may fit now
@@ -318,7 +344,7 @@ def train(
             run.validate_if_due(validation, meter)
             run.result.seconds = before + time.monotonic() - started
             run.result.flops = meter.spent_by(run.result.steps)
-            run.save()
+            run.save(meter.attempt)
             meter.settle_before(run.result.steps)
         run.result.flops = meter.spent_by(run.result.steps)
     if run.best:

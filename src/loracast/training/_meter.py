@@ -68,6 +68,9 @@ class Meter:
         values: the value interface, where the model has one.
         device: type of the device; on a CPU short sequences attend by plain products, whose
             backward recomputes nothing.
+
+    Its `attempt` is 0, and n for work that is done a further time because its checkpoints were
+    lost: such work has keys of its own, so that it is charged again.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Meter:
         self.architecture, self.lora, self.values = architecture, lora, values
         self.convention = get_convention(ledger.convention)
         self._device = device
+        self.attempt = 0
         self.validation_batch = validation_batch
         self.validation_flops = sum(
             self._forward(validation[i : i + validation_batch])
@@ -126,8 +130,9 @@ class Meter:
         """What the ledger has left."""
         return self.ledger.remaining_flops
 
-    def _key(self, start: int) -> str:
-        return f"{self.stage}/train/{start:08d}"
+    def _key(self, start: int, kind: str = "train") -> str:
+        again = f"again-{self.attempt}/" if self.attempt else ""
+        return f"{self.stage}/{again}{kind}/{start:08d}"
 
     def reserve_steps(self, start: int, block: Sequence[Sequence[Example]]) -> int:
         """Reserve as many of the next steps as fit; returns how many.
@@ -163,7 +168,7 @@ class Meter:
         Raises:
             BudgetExceeded: it does not fit.
         """
-        key = f"{self.stage}/validation/{step:08d}"
+        key = self._key(step, "validation")
         with self.ledger.charge(key, self.validation_flops, stage=self.stage, kind="validation"):
             yield
 
