@@ -36,7 +36,15 @@ from loracast.evaluation import LIST_FIELDS, is_right
 from loracast.flops import Ledger, format_flops
 from loracast.series import SeriesFacts, describe_chunk
 from loracast.tasks import Example
-from loracast.training import BatchSource, Progress, TrainConfig, TrainResult, train
+from loracast.training import (
+    BatchSource,
+    Machine,
+    Progress,
+    TrainConfig,
+    TrainResult,
+    machine_facts,
+    train,
+)
 
 __all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
 
@@ -67,6 +75,7 @@ class AnnotatorReport:
         n_validation: rows that the temperatures were fitted on.
         temperatures: by label field.
         seconds: of wall time.
+        machine: where; the precision is in `training`.
     """
 
     training: TrainResult
@@ -77,6 +86,7 @@ class AnnotatorReport:
     n_validation: int
     temperatures: dict[str, float]
     seconds: float
+    machine: Machine
 
 
 def most_steps(n_rows: int | None) -> int:
@@ -172,7 +182,8 @@ def fit_annotator(
     engine.save(
         folder / "adapter",
         {"flops": spent, "steps": result.steps, "seed": seed, "data": identity["data"]}
-        | {"best_val_loss": result.best_val_loss},
+        | {"best_val_loss": result.best_val_loss}
+        | {"precision": result.precision, "machine": machine_facts()},
     )
     engine.merge()
     return AnnotatorReport(
@@ -184,6 +195,7 @@ def fit_annotator(
         n_validation=len(held),
         temperatures=temperatures,
         seconds=time.monotonic() - started,
+        machine=machine_facts(),
     )
 
 

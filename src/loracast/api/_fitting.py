@@ -27,7 +27,7 @@ from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
 from loracast.series import Panel
 from loracast.tasks import Example
-from loracast.training import Progress, TrainConfig, TrainResult
+from loracast.training import Machine, Progress, TrainConfig, TrainResult, machine_facts
 
 __all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
 
@@ -54,6 +54,7 @@ class FitReport:
         config: the dials of the loop.
         data_sha256: of the series' ids and values.
         seconds: of wall time.
+        machine: where; the precision is in `training`.
     """
 
     training: TrainResult
@@ -67,6 +68,7 @@ class FitReport:
     config: TrainConfig
     data_sha256: str
     seconds: float
+    machine: Machine
 
 
 def run_fit(
@@ -151,6 +153,7 @@ def run_fit(
             _calibrate(engine, held, plan, seed, ledger)
         spent = ledger.spent_flops
     known = {"data_sha256": digest, "flops": spent, "steps": result.steps}
+    known |= {"precision": result.precision, "machine": machine_facts()}
     engine.save(
         folder / "adapter",
         context_steps=plan.context_steps,
@@ -174,6 +177,7 @@ def run_fit(
         config=dials,
         data_sha256=digest,
         seconds=time.monotonic() - started,
+        machine=machine_facts(),
     )
     return engine, report
 

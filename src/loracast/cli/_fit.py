@@ -97,6 +97,8 @@ def fit(
         "flops": report.flops,
         "limit_flops": report.limit_flops,
         "seconds": report.seconds,
+        "precision": result.precision,
+        "machine": report.machine,
     }
     if as_json:
         print_json(facts)

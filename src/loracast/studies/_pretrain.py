@@ -24,7 +24,7 @@ from loracast.backbone import (
 from loracast.errors import ConfigError, StorageError
 from loracast.flops import Ledger, parse_flops
 from loracast.studies._corpus_batches import CorpusBatches, Kind
-from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Meter, Progress, TrainConfig, TrainResult, machine_facts, train
 
 __all__ = ["PretrainRecipe", "load_pretrain_recipe", "pretrain"]
 
@@ -123,9 +123,12 @@ def pretrain(
             progress=progress,
         )
     write_base(base, out / "model")
-    (out / "pretrain.json").write_text(
-        json.dumps({"recipe": recipe.model_dump(mode="json"), "result": result.__dict__}, indent=1)
-    )
+    told = {
+        "recipe": recipe.model_dump(mode="json"),
+        "result": result.__dict__,
+        "machine": machine_facts(),
+    }
+    (out / "pretrain.json").write_text(json.dumps(told, indent=1))
     return result
 
 

@@ -28,9 +28,10 @@ from loracast.training._checkpoint import (
     optimizer_to,
     write_checkpoint,
 )
-from loracast.training._config import TrainConfig, bf16_pays
+from loracast.training._config import TrainConfig
 from loracast.training._loss import batch_loss
 from loracast.training._lost import charge_lost_work_again
+from loracast.training._machine import resolved_precision
 from loracast.training._meter import Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
@@ -144,15 +145,18 @@ class _Run:
     def __init__(self, model: Any, config: TrainConfig, stage: str, folder: Path) -> None:
         self.model, self.config, self.stage, self.folder = model, config, stage, folder
         self.device = next(model.parameters()).device
-        self.bf16 = config.precision == "bf16" or (
-            config.precision == "auto" and bf16_pays(self.device)
-        )
+        precision = resolved_precision(config.precision, self.device)
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizers = _optimizers(model, config)
-        self.result = TrainResult(precision="bf16" if self.bf16 else "fp32")
+        self.result = TrainResult(precision=precision)
         self.best: dict[str, torch.Tensor] = {}
         self.fingerprint = _fingerprint(config, model, stage)
         self.attempt = 0  # of the checkpoint gone on from, see `_lost`
+
+    @property
+    def bf16(self) -> bool:
+        """Whether products are in bfloat16; a run that is gone on with keeps its precision."""
+        return self.result.precision == "bf16"
 
     def restore(self) -> None:
         saved = latest_checkpoint(self.folder)
