@@ -313,6 +313,25 @@ def test_stopped_and_lost_ends_as_if_left_alone(
     assert spent >= undisturbed[2]
 
 
+def test_a_resumed_run_keeps_the_precision_it_began_with(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where 'auto' has come to mean another one, as on another machine."""
+    auto = CONFIG.model_copy(update={"precision": "auto"})
+    monkeypatch.setenv("LORACAST_PRECISION", "bf16")
+    expected, whole, _ = _train(base, tmp_path / "whole", config=auto)
+    assert whole.precision == "bf16"
+    with pytest.raises(KeyboardInterrupt):
+        _train(base, tmp_path / "broken", config=auto, interrupt_after=7)
+    monkeypatch.setenv("LORACAST_PRECISION", "fp32")
+    weights, result, _ = _train(base, tmp_path / "broken", config=auto)
+    assert result.precision == "bf16"
+    assert _same(weights, expected)
+    other, plain, _ = _train(base, tmp_path / "plain", config=auto)
+    assert plain.precision == "fp32"
+    assert not _same(other, expected)
+
+
 def test_checkpoints_without_their_ledger_are_refused(base: Path, tmp_path: Path) -> None:
     _train(base, tmp_path)
     for file in tmp_path.glob("ledger.sqlite*"):
