@@ -35,7 +35,7 @@ class Unmetered(Meter):
     """Grants everything and writes nothing."""
 
     def __init__(self, stage: str) -> None:
-        self.stage = stage
+        self.stage, self.optimizer = stage, "adamw"
 
     remaining_flops = 0.0
 
@@ -44,8 +44,9 @@ class Unmetered(Meter):
         del start
         return len(block)
 
-    def settle_before(self, step: int) -> None:
+    def settle_steps(self, begun: int) -> None:
         """Nothing to settle."""
+        del begun
 
     def spent_by(self, step: int) -> float:
         """Nothing was counted."""
@@ -59,7 +60,7 @@ class Timed(Meter):
     seconds = 0.0
 
     def __getattribute__(self, name: str) -> Any:
-        if name not in ("reserve_steps", "settle_before", "spent_by", "remaining_flops"):
+        if name not in ("reserve_steps", "settle_steps", "spent_by", "remaining_flops"):
             return super().__getattribute__(name)
         start = time.perf_counter()
         found = super().__getattribute__(name)

@@ -62,7 +62,7 @@ class Killed(BaseException):
     """Stands for a process that ends at once."""
 
 
-def test_a_killed_fit_resumes_to_the_same_bytes_and_ledger(
+def test_a_killed_fit_resumes_to_the_same_bytes_and_pays_what_ran_twice(
     base: str, few: pd.DataFrame, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {
@@ -84,12 +84,56 @@ def test_a_killed_fit_resumes_to_the_same_bytes_and_ledger(
     again = Forecaster.from_pretrained(base)
     again.fit(few, out=broken, progress=lambda p: seen.append(p.step), **options)
     assert seen == [5, 6]
-    assert digest(whole) == digest(broken)
+    for file in (whole / "adapter").iterdir():
+        assert file.read_bytes() == (broken / "adapter" / file.name).read_bytes(), file.name
+    report = again.fit_report
+    assert report is not None
     with Ledger(whole / "ledger.sqlite") as a, Ledger(broken / "ledger.sqlite") as b:
-        assert a.spent_flops == b.spent_flops
+        assert b.spent_flops == a.spent_flops + report.step_flops  # step 5 ran twice
+        assert b.spent_flops == report.flops
+        assert b.repeated_flops == report.repeated_flops == report.step_flops
         assert b.reserved_flops == 0
+    # Once finished, nothing runs again.
+    again.fit(few, out=broken, progress=lambda p: seen.append(p.step), **options)
+    assert seen == [5, 6]
+    assert again.fit_report is not None
+    assert again.fit_report.flops == report.flops
+    assert digest(whole) == digest(broken)
     with pytest.raises(StorageError, match="other data or settings"):
         again.fit(few[few.unique_id != "s0"], out=broken, **options)
+
+
+def test_a_killed_fit_without_room_for_what_ran_twice_says_so_and_goes_on_with_more(
+    base: str, few: pd.DataFrame, tmp_path: Path
+) -> None:
+    training = {"batch_size": 1, "checkpoint_every": 2, "eval_every": 0}
+    options: dict[str, Any] = {"max_steps": 500, "training": training}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    left_alone = Forecaster.from_pretrained(base).fit(few, 7e8, out=whole, **options)
+    assert left_alone.fit_report is not None
+    planned = left_alone.fit_report.training.steps
+    assert 4 < planned < 20  # the budget decides
+
+    def kill(progress: Any) -> None:
+        if progress.step == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Forecaster.from_pretrained(base).fit(few, 7e8, out=broken, progress=kill, **options)
+    again = Forecaster.from_pretrained(base)
+    for _ in range(2):  # it stays refused, and does not pretend to be finished
+        with pytest.raises(BudgetExceeded, match="ran again after an interruption") as caught:
+            again.fit(few, 7e8, out=broken, **options)
+    assert "\n" not in str(caught.value)
+    assert not (broken / "adapter").exists()
+    with Ledger(broken / "ledger.sqlite") as ledger:
+        assert ledger.spent_flops <= 7e8
+    again.fit(few, 9e8, out=broken, **options)
+    assert again.fit_report is not None
+    assert again.fit_report.training.steps == planned
+    assert digest(whole) == digest(broken)
+    with pytest.raises(StorageError, match="other data or settings"):
+        again.fit(few, 5e8, out=broken, **options)
 
 
 def test_a_second_fit_starts_from_the_base(base: str, few: pd.DataFrame) -> None:

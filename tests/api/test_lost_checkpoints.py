@@ -54,7 +54,7 @@ def test_a_fit_comes_back_to_lost_checkpoints(
     whole = (tmp_path / "a" / WEIGHTS).read_bytes()
     checkpoints = tmp_path / "a" / "checkpoints"
 
-    # the adapter alone: from its checkpoints, for nothing
+    # the adapter alone: from its checkpoints and its calibration, for nothing
     with Ledger(tmp_path / "a" / "ledger.sqlite") as ledger:
         spent = ledger.spent_flops
     shutil.rmtree(tmp_path / "a" / "adapter")
@@ -64,11 +64,10 @@ def test_a_fit_comes_back_to_lost_checkpoints(
         assert ledger.spent_flops == spent
 
     for damage in ("flip the newest", "flip all", "delete"):
-        for path in sorted(checkpoints.iterdir())[-1 if damage == "flip the newest" else 0 :]:
-            if damage == "delete":
-                shutil.rmtree(path)
-            else:
-                _flip(path / "weights.safetensors")
+        if damage == "delete":
+            shutil.rmtree(checkpoints)
+        for path in sorted(checkpoints.glob("step-*"))[-1 if damage == "flip the newest" else 0 :]:
+            _flip(path / "weights.safetensors")
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", LoracastWarning)
             fit(tmp_path / "a", 1e12)
@@ -97,10 +96,32 @@ def test_a_fit_that_cannot_pay_twice_refuses_and_keeps_the_adapter(
                 warnings.simplefilter("ignore", LoracastWarning)
                 fit(tmp_path / "b", budget)
         except StorageError as error:
-            assert "lost or damaged; training them again costs" in str(error)
+            assert "lost or damaged; training from there again costs" in str(error)
             break
         assert (tmp_path / "b" / WEIGHTS).read_bytes() == before[0]
         before[1] = (tmp_path / "b" / MANIFEST).read_bytes()
     else:
         pytest.fail("the budget never ended")
     assert [(tmp_path / "b" / name).read_bytes() for name in (WEIGHTS, MANIFEST)] == before
+
+
+def test_a_damaged_calibration_is_made_again(
+    fit: Callable[[Path, float], None], tmp_path: Path
+) -> None:
+    """Of an annotator and of a forecaster, beside their checkpoints."""
+    fit(tmp_path / "a", 1e12)
+    (kept,) = [
+        path
+        for name in ("spread.json", "calibration.json")
+        if (path := tmp_path / "a" / name).exists()
+    ]
+    whole, adapter = kept.read_text(), (tmp_path / "a" / WEIGHTS).read_bytes()
+    assert '"sha256"' in whole
+    changed = whole.replace('"sha256": "', '"sha256": "0')
+    for text in ("[NaN]", "[1.0, 2.0]", changed, whole[:-9]):
+        kept.write_text(text)
+        with pytest.warns(LoracastWarning, match="is damaged and made again"):
+            fit(tmp_path / "a", 1e12)
+        assert kept.read_text() == whole
+        assert (tmp_path / "a" / WEIGHTS).read_bytes() == adapter
+    fit(tmp_path / "a", 1e12)  # and nothing is said of a whole one

@@ -167,6 +167,39 @@ def test_labels_of_a_file_against_an_annotator(
     assert tuned["n"] == 3 and len(tuned["tuned_on"]) == 6
     left = [str(i) for i in range(9) if i not in tuned["tuned_on"]]
     assert [a["id"] for a in tuned["answers"]] == left
+    assert found[published]["flops"] > 0 == found[published]["tuning_flops"]
+    assert tuned["flops"] > 0 < tuned["tuning_flops"]
+
+    ledger = tmp_path / "ledger.sqlite"
+    assert run("ledger", "open", ledger, "--limit", "1e14").code == 0
+    argv = ["annotations", "evaluate", published, "--adapter", trained, "--tune", 6, "--json"]
+    again = json.loads(run(*argv, "--ledger", ledger).out)
+    assert again == tuned
+    shown = json.loads(run("ledger", "show", ledger, "--json").out)
+    assert shown["by_stage"] == {"annotations": tuned["tuning_flops"], "annotate": tuned["flops"]}
+    assert shown["reserved_flops"] == 0
+
+
+def test_training_and_its_evaluation_charge_a_named_ledger(
+    run, base: str, trained: Path, tmp_path: Path
+) -> None:
+    ledger, out = tmp_path / "ledger.sqlite", tmp_path / "out"
+    argv = ["annotations", "train", "--out", out, "--model", base, "--steps", 2, "--test", 12]
+    argv += ["--test-seeds", 2, "--max-length", 48, "--batch-size", 4, "--calibration", 20]
+    argv += ["--budget", "1e12", "--ledger", ledger]
+    assert run("ledger", "open", ledger, "--limit", "5e11").code == 0
+    assert "annotations/" in run(*argv).message  # it does not hold the budget
+    assert run("ledger", "open", ledger, "--limit", "2e12").code == 0
+    assert run(*argv).code == 0
+    result, before = (json.loads((d / "result.json").read_text()) for d in (out, trained))
+    assert result["test"]["methods"].keys() == before["test"]["methods"].keys()
+    budget = result["budget"]
+    assert budget["spent_flops"] == before["budget"]["spent_flops"]
+    assert budget["evaluation_flops"] == before["budget"]["evaluation_flops"] > 0
+    shown = json.loads(run("ledger", "show", ledger, "--json").out)
+    assert shown["by_stage"].pop("annotations") == budget["spent_flops"]
+    assert sum(shown["by_stage"].values()) == budget["evaluation_flops"]
+    assert "evaluation.annotator" in shown["by_stage"]
 
 
 def test_a_missing_font_is_said_before_the_work(

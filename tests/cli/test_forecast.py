@@ -70,6 +70,30 @@ def test_one_channel_and_odd_columns(run: Any, base: str, data: Path, tmp_path: 
     assert "columns not used: 'noise'" in outcome.err
 
 
+def test_several_commands_share_a_ledger(run: Any, base: str, data: Path, tmp_path: Path) -> None:
+    place = tmp_path / "ledger.sqlite"
+    args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 2, "--model", base]
+    assert "no file" in run(*args, "--ledger", place).message
+    assert run("ledger", "open", place, "--limit", "1e15", "--name", "team").code == 0
+    assert "no ledger named 'default'" in run(*args, "--ledger", place).message
+    named = ["--ledger", place, "--ledger-name", "team"]
+    plain, charged = run(*args, "--json"), run(*args, *named, "--json")
+    cost = json.loads(charged.out)["flops"]
+    assert json.loads(charged.out)["forecast"] == json.loads(plain.out)["forecast"]
+    described = run("annotate", data / "three.csv", "--model", base, *named)
+    assert described.code == 0, described.err
+    shown = json.loads(run("ledger", "show", place, "--name", "team", "--json").out)
+    assert shown["by_stage"]["forecast"] == cost > 0
+    assert shown["by_stage"]["annotate"] > 0
+    assert "drop one" in run(*args, *named, "--budget", "1PF").message
+    left = shown["remaining_flops"]
+    assert (
+        run("ledger", "open", place, "--limit", f"{1e15 - left + 10:.0f}", "--name", "team").code
+        == 0
+    )
+    assert "'forecast/generate/" in run(*args, *named).message
+
+
 def test_a_budget_that_is_enough_changes_nothing(run: Any, base: str, data: Path) -> None:
     args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 2, "--model", base]
     assert run(*args).out == run(*args, "--budget", "1PF").out

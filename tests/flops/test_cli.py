@@ -40,6 +40,20 @@ def test_components_add_up(capsys: pytest.CaptureFixture[str], mode: str, conven
     assert found["flops"] == found["matmul"] + found["elementwise"]  # type: ignore[operator]
 
 
+def test_a_training_step_has_its_update(capsys: pytest.CaptureFixture[str]) -> None:
+    """One LoRA step with Muon, from the 5 (4 s^2 l + 2 s^3) of each factor by hand."""
+    options = ("flops", "--model", "embedded", "--rank", "4", "--targets", "q,v")
+    found = {o: _json(capsys, *options, "--optimizer", o) for o in ("none", "adamw", "muon")}
+    products = 2 * 192 + 192 + 64  # A and B of q, and of v: their long sides
+    by_hand = 5 * 5 * (4 * 16 * products + 4 * 2 * 4**3)
+    assert found["muon"]["matmul"] == found["none"]["matmul"] + by_hand  # type: ignore[operator]
+    assert found["adamw"]["matmul"] == found["none"]["matmul"]
+    assert found["adamw"]["update"] == {"optimizer.adamw": 14 * 5 * 4 * products}
+    assert found["none"]["update"] == {}
+    assert main(["flops", "--optimizer", "muon"]) == 0
+    assert "optimizer.newton_schulz" in capsys.readouterr().out
+
+
 def test_a_model_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     config = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 100}
     config |= {"num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 50}
@@ -67,6 +81,7 @@ def test_the_tables_for_people(capsys: pytest.CaptureFixture[str]) -> None:
         (["--convention", "fung"], "expected one of"),
         (["--targets", "q,x"], "'x'"),
         (["--table", "miller"], "mao2025"),
+        (["--optimizer", "sgd"], "adamw, muon"),
         (["--mode", "forecast", "--forced", "60"], "sampled"),
     ],
 )
@@ -90,11 +105,31 @@ def test_the_ledger_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert main(["ledger", "show", str(tmp_path)]) == 0
     assert "reserved  final/train/1" in capsys.readouterr().out
     assert _json(capsys, "ledger", "verify", str(tmp_path))["sound"] is True
+    assert shown["overdraft_flops"] == 0
     released = _json(capsys, "ledger", "release", str(tmp_path), "final/train/1")
     assert released["remaining_flops"] == 6e14
     assert main(["ledger", "release", str(tmp_path), "final/train/0"]) == 2
     assert main(["ledger", "show", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_the_ledger_shows_what_ran_twice_and_what_is_overdrawn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with Ledger(tmp_path / "ledger.sqlite", 1e15) as ledger:
+        for flops in (4e14, 4e14):
+            with ledger.charge("final/train/0", 4e14, "final", "train") as charge:
+                charge.flops = flops
+        ledger.begin("test/generate", 1e14, "test", "generate")
+        ledger.settle("test/generate", 3e14)
+    shown = _json(capsys, "ledger", "show", str(tmp_path))
+    assert (shown["spent_flops"], shown["overdraft_flops"]) == (1.1e15, 1e14)
+    assert (shown["repeated_flops"], shown["n_rerun"]) == (4e14, 1)
+    assert main(["ledger", "show", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "ran again after an interruption: 4.00e14" in text
+    assert "overdrawn by 1.00e14" in text
+    assert _json(capsys, "ledger", "verify", str(tmp_path))["sound"] is True
 
 
 def test_the_room_imports_nothing_heavy() -> None:

@@ -29,7 +29,7 @@ def _quiet_libraries() -> object:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_agrees_with_torch_on_small_models(family: str) -> None:
     pytest.importorskip("torch")
-    works = ("prefill", "decode", "full training", "LoRA q", "LoRA all")
+    works = ("prefill", "decode", "full training", "LoRA q", "LoRA all")  # with their updates
     rows = agreement_table((family,), full_shape=False, works=works)
     assert {r.attention for r in rows} == {"sdpa", "eager"}
     assert len(rows) >= 20
@@ -39,8 +39,9 @@ def test_agrees_with_torch_on_small_models(family: str) -> None:
 def test_agrees_with_torch_on_the_full_qwen_shape() -> None:
     """One forward pass and one LoRA step, full and pruned head, under fake tensors: seconds."""
     pytest.importorskip("torch")
-    rows = agreement_table((), attentions=("sdpa",), works=("forward", "LoRA q_proj,v"))
-    assert len(rows) == 4
+    works = ("forward", "LoRA q_proj,v", "LoRA all, muon")
+    rows = agreement_table((), attentions=("sdpa",), works=works)
+    assert len(rows) == 6
     assert worst_error(rows) < 1e-12  # measured 0
 
 

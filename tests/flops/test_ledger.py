@@ -56,14 +56,48 @@ def test_an_open_key_is_adopted_and_not_doubled(open_ledger: Open) -> None:
     assert resumed.reserved_flops == 70
 
 
-def test_a_settled_key_costs_nothing_more(open_ledger: Open) -> None:
+def test_work_that_runs_again_is_paid_again(open_ledger: Open) -> None:
     ledger = open_ledger(100)
     for attempt in (1, 2, 3):
         with ledger.charge("a", 30, "s", "train") as charge:
             assert charge.entry.attempts == attempt
-    assert ledger.spent_flops == 30
+            charge.flops = 25 + attempt
+    assert ledger.spent_flops == ledger.charged_flops == 26 + 27 + 28
+    assert ledger.repeated_flops == 26 + 27
+    assert [e.key for e in ledger.entries()] == ["a", "a#2", "a#3"]
+    with pytest.raises(BudgetExceeded, match=r"'a#4' \(train\) needs 30"):
+        ledger.begin("a", 30, "s", "train")
+    assert ledger.spent_flops == 81
     with pytest.raises(ConfigError, match="use another key"):
         ledger.reserve("a", 31, "s", "train")
+    with pytest.raises(ConfigError, match="without '#'"):
+        ledger.begin("a#2", 1, "s", "train")
+
+
+def test_what_a_dead_process_left_open_is_charged_in_full(open_ledger: Open) -> None:
+    open_ledger(100).begin("a", 40, "s", "train")  # and dies: how much of it ran, nobody knows
+    resumed = open_ledger()
+    with resumed.charge("a", 40, "s", "train"):
+        assert (resumed.spent_flops, resumed.reserved_flops) == (40, 40)
+    assert resumed.spent_flops == 80
+    assert (resumed.charged_flops, resumed.repeated_flops) == (40, 40)
+    with pytest.raises(BudgetExceeded):
+        resumed.begin("a", 40, "s", "train")
+    # One that was given back by name did not run.
+    resumed.begin("b", 15, "s", "train")
+    resumed.release("b")
+    assert resumed.begin("b", 20, "s", "train").key == "b"
+
+
+def test_keys_that_look_alike_are_not_one_block(open_ledger: Open) -> None:
+    ledger = open_ledger(100)
+    ledger.begin("grid_a", 10, "s", "train")
+    ledger.begin("gridxa", 10, "s", "train")
+    ledger.begin("grid", 10, "s", "train")
+    assert ledger.reserved_flops == 30
+    ledger.reserve("odd#key", 10, "s", "train")
+    ledger.settle("odd#key")
+    assert ledger.repeated_flops == 0
 
 
 def test_the_entry_is_durable_before_the_work_starts(open_ledger: Open) -> None:
@@ -100,13 +134,25 @@ def test_release(open_ledger: Open) -> None:
             call("nothing")
 
 
-def test_more_than_reserved_only_as_far_as_it_fits(open_ledger: Open) -> None:
+def test_what_work_cost_is_written_down_even_where_it_does_not_fit(open_ledger: Open) -> None:
     ledger = open_ledger(100)
     ledger.reserve("a", 60, "s", "train")
-    with pytest.raises(BudgetExceeded):
-        ledger.settle("a", 101)
-    assert ledger.reserved_flops == 60
-    assert ledger.settle("a", 100).settled_flops == 100
+    ledger.reserve("b", 30, "s", "train")
+    assert ledger.settle("a", 65).settled_flops == 65  # more than reserved, and it fits
+    assert (ledger.remaining_flops, ledger.overdraft_flops) == (5, 0)
+    assert ledger.settle("b", 45).settled_flops == 45  # 110 of 100
+    assert ledger.spent_flops == 110
+    assert (ledger.remaining_flops, ledger.overdraft_flops) == (-10, 10)
+    assert [(e.event, e.flops) for e in ledger.journal()][-2:] == [
+        ("settle", 45),
+        ("overdraft", 10),
+    ]
+    with pytest.raises(BudgetExceeded, match="'c'"):
+        ledger.reserve("c", 1, "s", "train")
+    with pytest.raises(BudgetExceeded, match="already settled"):
+        open_ledger(105)
+    assert open_ledger(200).remaining_flops == 90  # raised, it goes on
+    assert ledger.verify() == []
 
 
 def test_a_raised_limit_is_journaled(open_ledger: Open) -> None:
@@ -198,7 +244,7 @@ def test_any_sequence_agrees_with_a_dictionary(
     path.unlink(missing_ok=True)
     held: dict[str, int] = {}
     spent: dict[str, int] = {}
-    asked: dict[str, int] = {}
+    over = 0  # what work cost beyond its reservations
     with Ledger(path, limit) as ledger:
         for name, key, flops in operations:
             left = limit - sum(held.values()) - sum(spent.values())
@@ -213,15 +259,15 @@ def test_any_sequence_agrees_with_a_dictionary(
                 continue
             if name == "reserve" and key not in spent:
                 held[key] = max(flops, held.get(key, 0))
-                asked[key] = held[key]
             elif name == "settle" and key not in spent:
-                held.pop(key)
+                over += max(0, flops - held.pop(key))
                 spent[key] = flops
             elif name == "release":
                 held.pop(key, None)
             assert ledger.spent_flops == sum(spent.values())
             assert ledger.reserved_flops == sum(held.values())
-            assert sum(spent.values()) + sum(held.values()) <= limit
+            assert sum(spent.values()) + sum(held.values()) <= limit + over
+            assert ledger.remaining_flops == limit - sum(spent.values()) - sum(held.values())
         assert ledger.verify() == []
 
 

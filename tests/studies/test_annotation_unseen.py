@@ -23,7 +23,9 @@ class Rules:
 
     settings = SimpleNamespace(max_points=64, fields=LABEL_FIELDS)
 
-    def counted_answers(self, series: Any, whole: Any, shots: Any) -> tuple[list[Any], float]:
+    def counted_answers(
+        self, series: Any, whole: Any, shots: Any, **_: Any
+    ) -> tuple[list[Any], float]:
         assert not shots and all(len(v) <= 64 for v in series)
         pairs = zip(series, whole, strict=True)
         found = [stretch_facts(published_rules(v), len(w), w) for v, w in pairs]

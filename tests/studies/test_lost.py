@@ -110,10 +110,10 @@ def test_checkpoints_lost_on_the_way(
         warnings.simplefilter("always", LoracastWarning)
         run_study(_recipe(home), out)
     _same_end(out, undisturbed)
-    told = any("trained again and charged again" in str(w.message) for w in said)
-    assert told == (after > 2), "aloud, once a block of two steps was settled"
+    told = any("trained again is charged again" in str(w.message) for w in said)
+    assert told == (after > 2), "aloud, once a checkpoint was there to be lost"
     spent = [read_result(f / "result.json").budget.spent_flops for f in (out, undisturbed)]
-    assert (spent[0] > spent[1]) == told
+    assert spent[0] > spent[1]
 
 
 @pytest.mark.parametrize("damage", ["delete", "flip"])
@@ -144,7 +144,7 @@ def test_what_does_not_fit_again_is_refused_and_the_result_stays(
     shutil.rmtree(out / "stages" / "final" / "checkpoints")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LoracastWarning)
-        with pytest.raises(StorageError, match="lost or damaged; training them again costs"):
+        with pytest.raises(StorageError, match="lost or damaged; training from there again costs"):
             run_study(_recipe(home, spent * 1.01), out)
         assert (out / "result.json").read_bytes() == before
         run_study(_recipe(home), out)

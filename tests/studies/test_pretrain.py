@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from loracast.backbone import (
+    EMBEDDED_DIR,
     Backbone,
     build_embedded,
     embedded_config,
@@ -143,6 +147,31 @@ def test_a_base_is_made_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert interface is not None
     assert interface.head_out.weight.abs().max() > 0  # it was trained
     assert made.model.dtype == torch.float32
+
+
+def test_the_card_of_the_embedded_base_has_its_updates() -> None:
+    """By hand, from the shapes on disk: Muon on the matrices of the layers, AdamW on the rest."""
+    card = json.loads((EMBEDDED_DIR / "pretrain.json").read_text())
+    shapes: dict[str, list[int]] = {}
+    for file in ("model.safetensors", "values.safetensors"):
+        with safe_open(EMBEDDED_DIR / file, "pt") as tensors:
+            shapes |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+    muon = [sorted(s) for name, s in shapes.items() if ".layers." in name and len(s) == 2]
+    products = sum(5 * (4 * s * s * n + 2 * s**3) for s, n in muon)
+    assert products == 9_030_860_800  # measured around optimizer.step()
+    by_element = sum(22 * s * n + 15 * s * s for s, n in muon)
+    head, numbers = (
+        sum(14 * math.prod(s) for n, s in shapes.items() if n.startswith(part))
+        for part in ("head_", "embed_")
+    )
+    rest = sum(math.prod(s) for n, s in shapes.items() if n.startswith("model.")) * 14
+    rest -= 14 * sum(s * n for s, n in muon)
+    steps = card["result"]["steps"]
+    # 55 % of the batches show and ask numbers, 30 % show them only, 15 % are digits.
+    update = steps * (products + by_element + rest) + steps * (0.85 * numbers + 0.55 * head)
+    assert card["recomputed"]["update"] == pytest.approx(update, rel=1e-12)
+    then = card["recomputed"]["charged_then"]
+    assert card["result"]["flops"] == then + card["recomputed"]["update"]
 
 
 def test_an_older_base_can_be_the_start(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_fields_are_those_of_the_design(tmp_path: Path) -> None:
     )
     assert list(written) == top.split()
     assert {"path", "sha256", "n_train", "n_val", "n_test"} <= set(written["data"])
-    budget = "convention limit_flops spent_flops by_stage by_kind"
+    budget = "convention limit_flops spent_flops by_stage by_kind repeated_flops"
     assert list(written["budget"]) == budget.split()
     stage = "name config train_loss val_loss metrics flops seconds status note"
     assert list(written["stages"][0]) == stage.split()

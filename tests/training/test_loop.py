@@ -21,6 +21,7 @@ from loracast.errors import BudgetExceeded, LoracastWarning, ModelError, Storage
 from loracast.flops import Ledger
 from loracast.tasks import Example
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training._meter import SLICE
 
 KEEP = list(range(10, 22))
 ADAPTER = AdapterConfig(rank=4, dropout=0.1)
@@ -73,17 +74,20 @@ def _train(
     limit: float = 1e12,
     config: TrainConfig = CONFIG,
     kill_after: int | None = None,
-    interrupt_after: int | None = None,
+    fail_after: int | None = None,
 ) -> tuple[dict[str, torch.Tensor], TrainResult, float]:
     backbone = _adapted(base)
 
+    out.mkdir(parents=True, exist_ok=True)
+
     def progress(p: Progress) -> None:
+        with (out / "ran.txt").open("a") as file:
+            file.write(f"{p.step}\n")
         if p.step == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        if p.step == interrupt_after:
-            raise KeyboardInterrupt
+        if p.step == fail_after:
+            raise Interrupted
 
-    out.mkdir(parents=True, exist_ok=True)
     with Ledger(out / "ledger.sqlite", limit, "exact") as ledger:
         meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
         result = train(
@@ -99,6 +103,27 @@ def _train(
         spent = ledger.spent_flops
     weights = {n: p.detach() for n, p in backbone.model.named_parameters() if p.requires_grad}
     return weights, result, spent
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def _truth(base: Path, out: Path) -> float:
+    """What really ran, step by step as each process noted it, and the three validations."""
+    backbone = _adapted(base)
+    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        ran = [int(line) - 1 for line in (out / "ran.txt").read_text().split()]
+        steps = sum(meter.step_flops(Pattern().batch(step)) for step in ran)
+        return steps + 3 * meter.validation_flops
+
+
+def _dearest_step(base: Path, out: Path) -> float:
+    backbone = _adapted(base)
+    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora)  # type: ignore[attr-defined]
+        return max(meter.step_flops(Pattern().batch(step)) for step in range(CONFIG.steps))
 
 
 def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -127,10 +152,71 @@ def test_killed_and_resumed_ends_as_if_left_alone(
     weights, result, spent = _train(base, tmp_path)
     expected, whole, expected_spent = undisturbed
     assert _same(weights, expected)
-    assert spent == expected_spent
+    assert whole.flops == result.flops == expected_spent  # of the steps that count
+    # What ran twice is paid twice; of a killed slice all steps are, whether they ran or not.
+    truth = _truth(base, tmp_path)
+    assert truth <= spent <= truth + (SLICE - 1) * _dearest_step(base, tmp_path)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.spent_flops - ledger.repeated_flops == expected_spent
     assert result.validations == whole.validations
     assert result.grad_norms == whole.grad_norms
     assert result.best_step == whole.best_step
+
+
+def test_six_kills_at_step_three_are_paid_six_times(
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    for _ in range(6):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(
+                Meter, "settle_steps", lambda *_: None
+            )  # a killed process settles nothing
+            _train(base, tmp_path, fail_after=3)
+    weights, result, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    ran = (tmp_path / "ran.txt").read_text().split()
+    assert len(ran) == 6 * 3 + 12
+    truth = _truth(base, tmp_path)
+    assert truth <= spent <= truth + 6 * _dearest_step(base, tmp_path)  # slices of four steps
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.verify() == []
+        assert ledger.repeated_flops == spent - undisturbed[2]
+    assert result.flops == undisturbed[2]
+
+
+def test_an_interruption_pays_for_the_steps_that_ran(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            _train(base, tmp_path, fail_after=2)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.reserved_flops == 0
+    weights, _, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    assert spent == _truth(base, tmp_path)  # to the step
+
+
+def test_repeated_steps_that_do_not_fit_are_refused(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+) -> None:
+    expected, _, whole = undisturbed
+    with pytest.raises(Interrupted):
+        _train(base, tmp_path, limit=whole, fail_after=7)
+    _, result, spent = _train(base, tmp_path, limit=whole)
+    assert result.stopped == "budget"
+    assert spent <= whole
+    weights, result, spent = _train(base, tmp_path, limit=1.5 * whole)
+    assert result.stopped == "completed"
+    assert spent == _truth(base, tmp_path) > whole
+    assert _same(weights, expected)
 
 
 def test_it_learns_and_keeps_the_best_weights(
@@ -189,7 +275,7 @@ def _loses(out: Path, what: str) -> int:
     elif what == "the newest":
         shutil.rmtree(newest)
     elif what == "a bit of every one":
-        for path in (out / "checkpoints").iterdir():
+        for path in (out / "checkpoints").glob("step-*"):
             _flip(path / "optimizer.safetensors")
         return 0
     elif what == "the mark's list":
@@ -240,12 +326,12 @@ def test_lost_work_is_done_again_charged_again_and_said(
     assert again > 0
     with pytest.warns(LoracastWarning) as said:
         weights, result, spent = _train(base, tmp_path)
-    assert any("trained again and charged again" in str(w.message) for w in said)
+    assert any("trained again is charged again" in str(w.message) for w in said)
     assert _same(weights, undisturbed[0])
     assert result.steps == 12
     assert result.validations == undisturbed[1].validations
     assert spent == undisturbed[2] + again
-    assert result.flops == spent
+    assert result.flops == undisturbed[2]  # of the steps that count
     # and a further run finds everything in place
     weights, _, after = _train(base, tmp_path)
     assert _same(weights, undisturbed[0])
@@ -279,7 +365,9 @@ def test_lost_work_that_does_not_fit_again_is_refused_before_it_begins(
     kept = _steps_kept(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LoracastWarning)
-        with pytest.raises(StorageError, match="lost or damaged; training them again") as caught:
+        with pytest.raises(
+            StorageError, match="lost or damaged; training from there again"
+        ) as caught:
             _train(base, tmp_path, limit=whole)
     assert "\n" not in str(caught.value)
     assert _steps_kept(tmp_path) == kept
@@ -301,9 +389,9 @@ def test_stopped_and_lost_ends_as_if_left_alone(
 ) -> None:
     """Stopped within a block, its checkpoints deleted, stopped again, and run to the end."""
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt), warnings.catch_warnings():
+        with pytest.raises(Interrupted), warnings.catch_warnings():
             warnings.simplefilter("ignore", LoracastWarning)
-            _train(base, tmp_path, interrupt_after=stop_after)
+            _train(base, tmp_path, fail_after=stop_after)
         shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LoracastWarning)
@@ -321,8 +409,8 @@ def test_a_resumed_run_keeps_the_precision_it_began_with(
     monkeypatch.setenv("LORACAST_PRECISION", "bf16")
     expected, whole, _ = _train(base, tmp_path / "whole", config=auto)
     assert whole.precision == "bf16"
-    with pytest.raises(KeyboardInterrupt):
-        _train(base, tmp_path / "broken", config=auto, interrupt_after=7)
+    with pytest.raises(Interrupted):
+        _train(base, tmp_path / "broken", config=auto, fail_after=7)
     monkeypatch.setenv("LORACAST_PRECISION", "fp32")
     weights, result, _ = _train(base, tmp_path / "broken", config=auto)
     assert result.precision == "bf16"
@@ -364,8 +452,8 @@ def test_a_full_disk_is_one_clear_line_and_earlier_checkpoints_stay(
     with pytest.raises(StorageError, match="No space left") as caught:
         _train(base, tmp_path)
     assert "\n" not in str(caught.value)
-    kept = [p.name for p in (tmp_path / "checkpoints").iterdir()]
-    assert kept == ["step-00000004"]
+    assert _steps_kept(tmp_path) == [4]
+    assert not list((tmp_path / "checkpoints").glob(".step*"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """LoRA through PEFT: attach, save, load, merge."""
 
+from loracast.adapters._integrity import read_sealed, write_sealed
 from loracast.adapters._lora import AdapterConfig, attach_lora, head_bias, lora_parameters
 from loracast.adapters._merge import merge_adapter
 from loracast.adapters._store import (
@@ -21,7 +22,9 @@ __all__ = [
     "lora_parameters",
     "merge_adapter",
     "read_manifest",
+    "read_sealed",
     "save_adapter",
     "sync_files",
     "sync_folder",
+    "write_sealed",
 ]

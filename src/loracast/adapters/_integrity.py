@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from loracast.errors import AdapterError
+from loracast.adapters._sync import sync_files
+from loracast.errors import AdapterError, LoracastWarning, StorageError
 
 __all__ = [
     "check_digests",
@@ -24,7 +26,9 @@ __all__ = [
     "file_sha256",
     "file_sha256s",
     "parse_finite",
+    "read_sealed",
     "text_sha256",
+    "write_sealed",
 ]
 
 # What PEFT writes about where and how an adapter was made, not about what it computes.
@@ -62,6 +66,40 @@ def parse_finite(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"got a JSON {type(found).__name__}; expected an object")
     return found
+
+
+def write_sealed(path: Path, facts: Mapping[str, Any]) -> None:
+    """JSON facts with a digest of themselves; the file appears whole, or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    plain = json.loads(json.dumps(facts, allow_nan=False))
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(plain | {"sha256": text_sha256(plain)}), encoding="utf-8")
+        sync_files([temporary])
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """What `write_sealed` wrote; None where there is no such file or it is damaged.
+
+    Warns:
+        LoracastWarning: it is damaged, and what it held has to be made again.
+    """
+    try:
+        said = parse_finite(path.read_text(encoding="utf-8"))
+        if said.pop("sha256", "") != text_sha256(said):
+            raise ValueError("its own sha256 does not match")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{path} is damaged and made again: {error}", LoracastWarning, stacklevel=3)
+        return None
+    return said
 
 
 def check_digests(folder: Path, digests: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from loracast.adapters import (
     AdapterManifest,
     attach_lora,
     load_adapter,
+    lora_parameters,
     read_manifest,
     save_adapter,
 )
@@ -28,6 +29,7 @@ from loracast.api._annotation_settings import (
     AnnotatorSettings,
     read_settings,
 )
+from loracast.api._spending import spending, work_sha256
 from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
 from loracast.decoding import (
     Guide,
@@ -201,7 +203,14 @@ class AnnotationEngine:
             self.backbone.model.eval()
             self.lora = None
 
-    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Any] = ()) -> Meter:
+    def meter(
+        self,
+        ledger: Ledger,
+        stage: str,
+        validation: Sequence[Any] = (),
+        *,
+        optimizer: str = "adamw",
+    ) -> Meter:
         """Prices training of this model for a stage of a ledger."""
         return Meter(
             ledger,
@@ -211,7 +220,20 @@ class AnnotationEngine:
             validation,
             values=self.backbone.value_spec,
             device=next(self.backbone.model.parameters()).device.type,
+            optimizer=optimizer,
         )
+
+    def identity(self) -> str:
+        """Of base, settings and adapter: what an answer depends on beside its question."""
+        facts: dict[str, Any] = {
+            "base": self.backbone.base_sha256,
+            "settings": self.settings.model_dump(mode="json"),
+            "adapter": None if self.adapter is None else self.adapter.model_dump(mode="json"),
+            "saved": None if self.manifest is None else self.manifest.model_dump(mode="json"),
+        }
+        trained = lora_parameters(self.backbone.model) if self.manifest is None else {}
+        weights = [trained[name].detach().float().cpu().numpy() for name in sorted(trained)]
+        return work_sha256(facts, weights)
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and guided decoding cost."""
@@ -267,7 +289,7 @@ class AnnotationEngine:
             whole: the N arrays that these are resampled from, and that the facts are about; None
                 where they are not.
             shots: labelled series to show with their answers before each question, as digits.
-            ledger: charged before the work starts, if given.
+            ledger: charged before the work starts; None charges one that is thrown away.
             stage: its name there.
             progress: called with the number of series just answered.
 
@@ -277,13 +299,14 @@ class AnnotationEngine:
         """
         questions = self._questions(series, shots)
         whole = series if whole is None else whole
-        if ledger is None:
-            return self._read(self._decoded(questions, whole, progress), questions, whole)
         planned = plan_guided([len(q.ids) for q in questions], self.answer_bytes)
-        most = self.work_flops(planned, ledger.convention)
-        with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
-            done = self._decoded(questions, whole, progress)
-            charge.flops = min(most, self.work_flops(done, ledger.convention))
+        asked = work_sha256({"model": self.identity()}, [*(q.ids for q in questions), *series])
+        with spending(ledger) as paying:
+            most = self.work_flops(planned, paying.convention)
+            key = f"{stage}/generate/{asked}"
+            with paying.charge(key, most, stage=stage, kind="generate") as charge:
+                done = self._decoded(questions, whole, progress)
+                charge.flops = self.work_flops(done, paying.convention)
         return self._read(done, questions, whole)
 
     def counted_answers(
@@ -291,11 +314,15 @@ class AnnotationEngine:
         series: Sequence[np.ndarray],
         whole: Sequence[np.ndarray],
         shots: Sequence[Any] = (),
+        *,
+        ledger: Ledger | None = None,
+        stage: str = "annotate",
     ) -> tuple[list[Answer], float]:
         """As `answers`, and the FLOPs it took."""
-        questions = self._questions(series, shots)
-        done = self._decoded(questions, whole)
-        return self._read(done, questions, whole), self.work_flops(done)
+        with spending(ledger) as paying:
+            before = paying.charged_flops
+            said = self.answers(series, whole=whole, shots=shots, ledger=paying, stage=stage)
+            return said, paying.charged_flops - before
 
     def _decoded(
         self,

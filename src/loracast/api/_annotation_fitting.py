@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, lora_parameters
+from loracast.adapters import AdapterConfig, lora_parameters, read_sealed, write_sealed
 from loracast.api._annotation_confidence import fit_scales, fit_temperatures
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_rows import (
@@ -29,7 +29,8 @@ from loracast.api._annotation_rows import (
     shortened,
     tells,
 )
-from loracast.api._fitting import _claim_folder, validated
+from loracast.api._fitting import _claim_folder, check_finished, planned_budget, validated
+from loracast.api._spending import allowance, work_sha256
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError, BudgetExceeded, LoracastError
 from loracast.evaluation import LIST_FIELDS, is_right
@@ -68,7 +69,8 @@ class AnnotatorReport:
 
     Args:
         training: losses, gradient norms, best step.
-        flops: spent on training, validation and calibration.
+        flops: spent on training, validation and calibration, in all runs of this fit.
+        repeated_flops: of these, what ran again after an interruption.
         limit_flops: the budget.
         config: the dials of the loop.
         n_train: rows trained on; None for the generated stream.
@@ -80,6 +82,7 @@ class AnnotatorReport:
 
     training: TrainResult
     flops: float
+    repeated_flops: float
     limit_flops: float
     config: TrainConfig
     n_train: int | None
@@ -111,6 +114,7 @@ def fit_annotator(
     lengths: tuple[int, int],
     calibration: int,
     folder: Path,
+    ledger: Ledger | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> AnnotatorReport:
     """Train an engine, calibrate it and save the adapter in `folder/adapter`.
@@ -126,10 +130,11 @@ def fit_annotator(
         lengths: of generated series.
         calibration: generated series held out, where the stream is trained on.
         folder: for ledger, checkpoints and adapter; the same fit may come back to it.
+        ledger: that grants the budget and is charged what was used of it, beside the fit's own.
         progress: called after every step.
 
     Raises:
-        BudgetExceeded: not one step fits.
+        BudgetExceeded: not one step fits, or not all of them, after work that ran twice.
         AnnotationError, ConfigError, StorageError: see `Annotator.fit`.
     """
     started = time.monotonic()
@@ -139,49 +144,56 @@ def fit_annotator(
     examples = labelled_examples(engine.task, held[:VALIDATION_ROWS], points)
     if learned is None:
         engine.attach(adapter, seed)
+    identity = json.loads(
+        json.dumps(
+            {
+                "data": "generated" if train_rows is None else _sha256(train_rows),
+                "base_sha256": engine.backbone.base_sha256,
+                "settings": engine.settings.model_dump(mode="json"),
+                "adapter": None
+                if engine.adapter is None
+                else engine.adapter.model_dump(mode="json"),
+                "learned_sha256": learned,
+                "training": dict(training),
+                "max_steps": max_steps,
+                "budget_flops": budget_flops,
+                "seed": seed,
+                "lengths": list(lengths),
+                "calibration": calibration,
+            }
+        )
+    )
+    planned = planned_budget(folder, identity)
     try:
         config, source = _dials(engine, train_rows, training, max_steps, seed, lengths)
-        config = _affordable(engine, config, source, examples, budget_flops, len(held), training)
+        config = _affordable(engine, config, source, examples, planned, len(held), training)
     except LoracastError:
         if learned is None:
             engine.detach()
         raise
-    identity = {
-        "data": "generated" if train_rows is None else _sha256(train_rows),
-        "base_sha256": engine.backbone.base_sha256,
-        "settings": engine.settings.model_dump(mode="json"),
-        "adapter": None if engine.adapter is None else engine.adapter.model_dump(mode="json"),
-        "learned_sha256": learned,
-        "training": dict(training),
-        "max_steps": max_steps,
-        "budget_flops": budget_flops,
-        "seed": seed,
-        "lengths": list(lengths),
-        "calibration": calibration,
-    }
-    _claim_folder(folder, json.loads(json.dumps(identity)))
-    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
+    _claim_folder(folder, identity | {"budget_flops": planned})
+    name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
+    with (
+        Ledger(folder / "ledger.sqlite", budget_flops) as own,
+        allowance(ledger, f"annotations/{name}", own, "annotations"),
+    ):
         result = train(
             engine.backbone.model,
             source,
             config,
-            meter=engine.meter(ledger, "fit", examples),
+            meter=engine.meter(own, "fit", examples, optimizer=config.optimizer),
             folder=folder / "checkpoints",
             validation=examples,
             progress=progress,
         )
-        temperatures = dict(engine.settings.temperatures)
+        check_finished(result, own)
         if held:
-            short = [shortened(r.values, r.facts, points) for r in held]
-            answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
-            truth = [f for _, f in short]
-            temperatures |= fit_temperatures([a.probabilities for a in answers], truth)
-            update = {"temperatures": temperatures, "scales": _scales(answers, truth, held)}
-            engine.settings = engine.settings.model_copy(update=update)
-        spent = ledger.spent_flops
+            _calibrate(engine, held, own, folder / "calibration.json")
+        temperatures = dict(engine.settings.temperatures)
+        spent, again = own.spent_flops, own.repeated_flops
     engine.save(
         folder / "adapter",
-        {"flops": spent, "steps": result.steps, "seed": seed, "data": identity["data"]}
+        {"flops": spent - again, "steps": result.steps, "seed": seed, "data": identity["data"]}
         | {"best_val_loss": result.best_val_loss}
         | {"precision": result.precision, "machine": machine_facts()},
     )
@@ -189,6 +201,7 @@ def fit_annotator(
     return AnnotatorReport(
         training=result,
         flops=spent,
+        repeated_flops=again,
         limit_flops=budget_flops,
         config=config,
         n_train=None if train_rows is None else len(train_rows),
@@ -197,6 +210,25 @@ def fit_annotator(
         seconds=time.monotonic() - started,
         machine=machine_facts(),
     )
+
+
+def _calibrate(
+    engine: AnnotationEngine, held: Sequence[LabelledSeries], ledger: Ledger, kept: Path
+) -> None:
+    """Temperatures and scales from rows held out; read where a finished fit left them."""
+    read = read_sealed(kept)
+    if read is None:
+        short = [shortened(r.values, r.facts, engine.settings.max_points) for r in held]
+        answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
+        truth = [f for _, f in short]
+        fitted = fit_temperatures([a.probabilities for a in answers], truth)
+        read = {"temperatures": fitted, "scales": _scales(answers, truth, held)}
+        write_sealed(kept, read)
+    update = {
+        "temperatures": dict(engine.settings.temperatures) | read["temperatures"],
+        "scales": {name: tuple(pair) for name, pair in read["scales"].items()},
+    }
+    engine.settings = engine.settings.model_copy(update=update)
 
 
 def _divided(
@@ -255,7 +287,7 @@ def _affordable(
         tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
         Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as ledger,
     ):
-        meter = engine.meter(ledger, "fit", examples)
+        meter = engine.meter(ledger, "fit", examples, optimizer=config.optimizer)
         step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(POOL)]))
         beside = VALIDATIONS * meter.validation_flops
     if n_held and examples:

@@ -25,7 +25,7 @@ from loracast.api._annotation_rows import LabelledSeries
 from loracast.api._annotation_settings import LONGEST_SERIES, AnnotatorSettings
 from loracast.api._fitting import validated
 from loracast.api._inputs import adapter_folder, copy_adapter
-from loracast.api._sampling import UNLIMITED_FLOPS
+from loracast.api._spending import spending
 from loracast.errors import ConfigError, ModelError
 from loracast.flops import Ledger, parse_flops
 from loracast.tasks.annotation import LABEL_FIELDS, Annotation
@@ -159,6 +159,7 @@ class Annotator:
         lengths: tuple[int, int] = DEFAULT_LENGTHS,
         calibration: int = DEFAULT_CALIBRATION,
         out: str | Path | None = None,
+        ledger: Ledger | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Annotator:
         """Adapt the model, for as many steps as the budget affords; a fitted one learns on.
@@ -180,7 +181,9 @@ class Annotator:
             lengths: shortest and longest generated series.
             calibration: generated series held out for it, 20 or more to have an effect.
             out: folder for ledger, checkpoints and the adapter, so that a killed fit goes on
-                where it stopped; None keeps nothing.
+                where it stopped; None keeps nothing. A larger budget in the same folder keeps
+                the plan of the first and pays for what had to run twice.
+            ledger: that grants the budget, and is charged what was used of it.
             progress: called after every step.
 
         Returns:
@@ -189,7 +192,8 @@ class Annotator:
         Raises:
             AnnotationError: rows that cannot be used.
             ConfigError: an impossible dial or budget.
-            BudgetExceeded: the budget does not hold one step.
+            BudgetExceeded: the budget does not hold one step, nor, after an interruption, what
+                had to run twice; or the ledger does not hold the budget.
             StorageError: `out` cannot be written, or belongs to another fit.
         """
         limit = parse_flops(budget)
@@ -219,6 +223,7 @@ class Annotator:
             lengths=lengths,
             calibration=calibration,
             folder=folder,
+            ledger=ledger,
             progress=progress,
         )
         self.engine, self._saved = engine, folder / "adapter"
@@ -232,6 +237,7 @@ class Annotator:
         how: str = "refuse",
         max_points: int | None = None,
         budget: str | float | None = None,
+        ledger: Ledger | None = None,
         value_unit: str | None = None,
         index_unit: str | None = None,
         progress: Callable[[int], None] | None = None,
@@ -247,6 +253,7 @@ class Annotator:
             how: "refuse" a series that is longer than the model reads, or "resample" it.
             max_points: the longest series to show; None takes what the annotator was made for.
             budget: FLOPs it may cost; None sets no limit.
+            ledger: to charge in place of a budget.
             value_unit: what a value is counted in; passed on.
             index_unit: what a step is counted in; passed on.
             progress: called with the number of series just described.
@@ -260,6 +267,7 @@ class Annotator:
             AnnotationError: a series that is too long, an unknown `how`, or a threshold outside
                 0 to 1 or of an unknown field.
             BudgetExceeded: it does not fit.
+            ConfigError: a budget and a ledger.
         """
         check_threshold(threshold)
         series = series_of(frame)
@@ -267,7 +275,7 @@ class Annotator:
         if points < 2:
             raise ConfigError(f"got max_points={points}; expected at least 2")
         shown = [described_series(s, points, how) for s in series]
-        answers = self._answered(shown, [s.values for s in series], budget, progress)
+        answers = self._answered(shown, [s.values for s in series], budget, ledger, progress)
         return [
             Annotation.from_facts(
                 answer.facts,
@@ -287,16 +295,14 @@ class Annotator:
         shown: list[np.ndarray],
         whole: list[np.ndarray],
         budget: str | float | None,
+        ledger: Ledger | None,
         progress: Callable[[int], None] | None,
     ) -> list[Answer]:
         started = time.monotonic()
-        limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
-        with (
-            tempfile.TemporaryDirectory(prefix="loracast-") as folder,
-            Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
-        ):
-            answers = self.engine.answers(shown, whole=whole, ledger=ledger, progress=progress)
-            flops = ledger.spent_flops
+        with spending(ledger, budget) as paying:
+            before = paying.charged_flops
+            answers = self.engine.answers(shown, whole=whole, ledger=paying, progress=progress)
+            flops = paying.charged_flops - before
         seconds = time.monotonic() - started
         self.annotation_report = AnnotationReport(flops, seconds, len(shown))
         return answers

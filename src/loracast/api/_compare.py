@@ -175,7 +175,7 @@ def model_row(
         BudgetExceeded: the ledger refuses.
         DataError: unusable contexts.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), ledger.charged_flops
     drawn = engine.sample(
         contexts,
         keys,
@@ -188,5 +188,5 @@ def model_row(
     )
     seconds = time.perf_counter() - started
     row = score_samples(truth, drawn, contexts, horizons)
-    flops = ledger.by_stage().get(stage, 0.0)
+    flops = ledger.charged_flops - before
     return row | {"flops": flops, "seconds": seconds, "note": note}, drawn

@@ -17,9 +17,11 @@ from loracast.adapters import (
     AdapterManifest,
     attach_lora,
     load_adapter,
+    lora_parameters,
     read_manifest,
     save_adapter,
 )
+from loracast.api._spending import spending, work_sha256
 from loracast.api._spread import widened
 from loracast.backbone import (
     Backbone,
@@ -164,6 +166,18 @@ class Engine:
         self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
         self.adapter = adapter
 
+    def identity(self) -> str:
+        """Of base, codec and adapter: what a forecast depends on beside its inputs."""
+        facts: dict[str, Any] = {
+            "base": self.backbone.base_sha256,
+            "codec": self.codec.config(),
+            "adapter": None if self.adapter is None else self.adapter.model_dump(mode="json"),
+            "saved": None if self.manifest is None else self.manifest.model_dump(mode="json"),
+        }
+        trained = lora_parameters(self.backbone.model) if self.manifest is None else {}
+        weights = [trained[name].detach().float().cpu().numpy() for name in sorted(trained)]
+        return work_sha256(facts, weights)
+
     def validation_examples(self, panel: Panel | None, plan: FitPlan) -> list[Example]:
         """The last window of each validation series, scaled from the plan's context."""
         if panel is None:
@@ -176,7 +190,14 @@ class Engine:
                 examples.append(self.task.example(window, context))
         return examples
 
-    def meter(self, ledger: Ledger, stage: str, validation: Sequence[Example] = ()) -> Meter:
+    def meter(
+        self,
+        ledger: Ledger,
+        stage: str,
+        validation: Sequence[Example] = (),
+        *,
+        optimizer: str = "adamw",
+    ) -> Meter:
         """Prices training of this model for a stage of a ledger."""
         return Meter(
             ledger,
@@ -186,6 +207,7 @@ class Engine:
             validation,
             values=self.backbone.value_spec,
             device=next(self.backbone.model.parameters()).device.type,
+            optimizer=optimizer,
         )
 
     def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:
@@ -219,7 +241,7 @@ class Engine:
             self.backbone.model,
             self.windows(panel, plan, training.batch_size, training.seed),
             training,
-            meter=self.meter(ledger, stage, validation),
+            meter=self.meter(ledger, stage, validation, optimizer=training.optimizer),
             folder=folder,
             validation=validation,
             progress=progress,
@@ -305,7 +327,7 @@ class Engine:
             samples: S paths a series.
             seed: of the draws.
             temperature: of the sampling.
-            ledger: charged before the work starts, if given.
+            ledger: charged before the work starts; None charges one that is thrown away.
             stage: its name there.
             progress: called with the number of steps just completed, N x S x H in all.
 
@@ -348,13 +370,20 @@ class Engine:
                 progress=progress,
             )
 
-        if ledger is None:
-            sampled = run()
-        else:
-            most = self.work_flops(self._plan(prompts, horizon, samples), ledger.convention)
-            with ledger.charge(f"{stage}/generate", most, stage=stage, kind="generate") as charge:
+        work = {
+            "model": self.identity(),
+            "keys": tuple(keys),
+            "horizon": horizon,
+            "samples": samples,
+            "seed": seed,
+            "temperature": temperature,
+        }
+        key = f"{stage}/generate/{work_sha256(work, contexts)}"
+        with spending(ledger) as paying:
+            most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
+            with paying.charge(key, most, stage=stage, kind="generate") as charge:
                 sampled = run()
-                charge.flops = min(most, self.work_flops(sampled, ledger.convention))
+                charge.flops = self.work_flops(sampled, paying.convention)
         if self.task.continuous:
             return np.stack(
                 [

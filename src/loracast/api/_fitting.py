@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from loracast.adapters import AdapterConfig
+from loracast.adapters import AdapterConfig, read_sealed, write_sealed
 from loracast.api._calibration import calibrate_spread
 from loracast.api._engine import Engine, FitPlan
 from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_examples
 from loracast.api._inputs import calibrated
+from loracast.api._spending import allowance, work_sha256
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
 from loracast.series import Panel
@@ -44,7 +45,8 @@ class FitReport:
 
     Args:
         training: losses, gradient norms, best step.
-        flops: spent on training and validation.
+        flops: spent on training, validation and calibration, in all runs of this fit.
+        repeated_flops: of these, what ran again after an interruption.
         limit_flops: the budget.
         step_flops: what one optimiser step costs.
         n_train: series trained on.
@@ -59,6 +61,7 @@ class FitReport:
 
     training: TrainResult
     flops: float
+    repeated_flops: float
     limit_flops: float
     step_flops: float
     n_train: int
@@ -82,6 +85,7 @@ def run_fit(
     seed: int,
     folder: Path,
     facts: Mapping[str, Any],
+    ledger: Ledger | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Engine, FitReport]:
     """Adapt a bare base to a panel and save the adapter in `folder/adapter`.
@@ -96,13 +100,14 @@ def run_fit(
         seed: of weights and order.
         folder: for ledger, checkpoints and adapter; the same fit may come back to it.
         facts: written into the adapter's manifest.
+        ledger: that grants the budget and is charged what was used of it, beside the fit's own.
         progress: called after every step.
 
     Returns:
         The engine with the adapter merged, as `Engine.load` gives it, and the report.
 
     Raises:
-        BudgetExceeded: not one step fits.
+        BudgetExceeded: not one step fits, or not all of them, after work that ran twice.
         ConfigError, DataError, StorageError: see `Forecaster.fit`.
     """
     started = time.monotonic()
@@ -120,10 +125,12 @@ def run_fit(
         "budget_flops": budget_flops,
         "seed": seed,
     }
+    # A fit that goes on keeps its plan: a larger budget pays for what had to run twice.
+    planned = planned_budget(folder, identity)
     engine.attach(adapter, seed)
     with (
         tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
-        Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as untouched,
+        Ledger(Path(scratch) / "ledger.sqlite", planned) as untouched,
     ):
         dials, validation, step_flops = _affordable(
             engine,
@@ -137,22 +144,32 @@ def run_fit(
             max_steps=max_steps,
         )
     # Only now: what could not begin leaves no folder behind.
-    _claim_folder(folder, identity)
-    with Ledger(folder / "ledger.sqlite", budget_flops) as ledger:
+    _claim_folder(folder, identity | {"budget_flops": planned})
+    name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
+    with (
+        Ledger(folder / "ledger.sqlite", budget_flops) as own,
+        allowance(ledger, f"fit/{name}", own, "fit"),
+    ):
         result = engine.fit(
             held.train,
             validation,
             plan,
             dials,
-            ledger=ledger,
+            ledger=own,
             stage="fit",
             folder=folder / "checkpoints",
             progress=progress,
         )
-        if held.validation is not None and ledger.remaining_flops > 0:
-            _calibrate(engine, held, plan, seed, ledger)
-        spent = ledger.spent_flops
-    known = {"data_sha256": digest, "flops": spent, "steps": result.steps}
+        check_finished(result, own)
+        kept = read_sealed(folder / "spread.json")
+        if kept is not None:  # this fit was finished before
+            engine.spread = tuple(kept["spread"])
+        elif held.validation is not None and own.remaining_flops > 0:
+            _calibrate(engine, held, plan, seed, own)
+        write_sealed(folder / "spread.json", {"spread": engine.spread})
+        spent, again = own.spent_flops, own.repeated_flops
+    # Of what made it: the adapter of a fit that was killed is that of one left alone.
+    known = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
     known |= {"precision": result.precision, "machine": machine_facts()}
     engine.save(
         folder / "adapter",
@@ -168,6 +185,7 @@ def run_fit(
     report = FitReport(
         training=result,
         flops=spent,
+        repeated_flops=again,
         limit_flops=budget_flops,
         step_flops=step_flops,
         n_train=len(held.train),
@@ -233,7 +251,7 @@ def _affordable(
         n_windows = len(engine.windows(train, plan, 1, wanted.seed))
         wanted = wanted.model_copy(update={"batch_size": min(wanted.batch_size, n_windows)})
     source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
-    meter = engine.meter(ledger, stage)
+    meter = engine.meter(ledger, stage, optimizer=wanted.optimizer)
     step = max(meter.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
     budget = ledger.remaining_flops
     if step > budget:
@@ -276,6 +294,36 @@ def data_sha256(panel: Panel) -> str:
         digest.update(str(values.shape).encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def check_finished(result: TrainResult, ledger: Ledger) -> None:
+    """Refuse a training that was cut short because some of it had to run twice.
+
+    A fit plans its steps for its budget, so that is all that can cut it.
+
+    Raises:
+        BudgetExceeded: it was.
+    """
+    again = ledger.repeated_flops
+    if result.stopped == "budget" and again:
+        raise BudgetExceeded(
+            f"{format_flops(again)} of the budget went into work that ran again after an "
+            f"interruption, and step {result.steps + 1} does not fit any more; the same command "
+            f"with a budget of {ledger.limit_flops + 1.1 * again:.2e} (--budget) goes on and ends "
+            "with the adapter that was planned"
+        )
+
+
+def planned_budget(folder: Path, identity: Mapping[str, Any]) -> float:
+    """The budget that the steps of a fit are planned for: that of its first run in this folder."""
+    try:
+        found = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+        begun = float(found["budget_flops"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return float(identity["budget_flops"])
+    same = {**found, "budget_flops": None} == {**identity, "budget_flops": None}
+    given = float(identity["budget_flops"])
+    return begun if same and begun <= given else given
 
 
 def _claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:

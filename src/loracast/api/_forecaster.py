@@ -28,10 +28,11 @@ from loracast.api._inputs import (
 )
 from loracast.api._plot import draw_forecast
 from loracast.api._quantiles import check_levels, check_quantiles, intervals, sample_quantiles
-from loracast.api._sampling import ForecastReport, frame_of_samples, sample_panel
+from loracast.api._sampling import ForecastReport, frame_of_samples, panel_flops, sample_panel
+from loracast.api._spending import spending
 from loracast.codec import Codec, make_codec
-from loracast.errors import ConfigError, DataError, ModelError
-from loracast.flops import parse_flops
+from loracast.errors import BudgetExceeded, ConfigError, DataError, ModelError
+from loracast.flops import Ledger, format_flops, parse_flops
 from loracast.series import Panel, backtest_frame
 from loracast.training import Progress
 
@@ -58,6 +59,7 @@ class Sampling(TypedDict, total=False):
     n_samples: int | None
     context: int | None
     budget: str | float | None
+    ledger: Ledger | None
     progress: Callable[[int], None] | None
 
 
@@ -164,6 +166,7 @@ class Forecaster:
         training: Mapping[str, Any] | None = None,
         max_steps: int = DEFAULT_MAX_STEPS,
         out: str | Path | None = None,
+        ledger: Ledger | None = None,
         progress: Callable[[Progress], None] | None = None,
         **columns: Unpack[Columns],
     ) -> Forecaster:
@@ -180,7 +183,9 @@ class Forecaster:
             training: dials of `TrainConfig` to set, for example `{"learning_rate": 4e-3}`.
             max_steps: optimiser steps at most, whatever the budget.
             out: folder for ledger, checkpoints and the adapter, so that a killed fit goes on
-                where it stopped; None keeps nothing.
+                where it stopped; None keeps nothing. A larger budget in the same folder keeps
+                the plan of the first and pays for what had to run twice.
+            ledger: that grants the budget, and is charged what was used of it.
             progress: called after every step.
             **columns: `id_col`, `time_col`, `target_cols` where not the usual names, and
                 `sort=True` to put rows in time order; remembered for later frames.
@@ -191,7 +196,8 @@ class Forecaster:
         Raises:
             DataError: series that cannot be used.
             ConfigError: an impossible dial or budget.
-            BudgetExceeded: the budget does not hold one step.
+            BudgetExceeded: the budget does not hold one step, nor, after an interruption, what
+                had to run twice; or the ledger does not hold the budget.
             StorageError: `out` cannot be written, or belongs to another fit.
         """
         panel = as_panel(frame, **columns)
@@ -215,6 +221,7 @@ class Forecaster:
             seed=self.seed,
             folder=(folder := self._scratch() if out is None else Path(out)),
             facts={"n_samples": self.n_samples},
+            ledger=ledger,
             progress=progress,
         )
         self._panel, self._columns, self._saved = panel, columns, folder / "adapter"
@@ -248,8 +255,9 @@ class Forecaster:
             quantiles: shares, as columns `...-q-10` (in percent).
             **options: `n_samples`, S paths per series; `context`, steps of the past to show
                 (default: as many as the model reads); `budget`, FLOPs the forecast may cost
-                (default: no limit); `progress`, called with the number of steps just sampled,
-                N x S x H in all.
+                (default: no limit); or `ledger`, a `loracast.flops.Ledger` that is charged and
+                may refuse; `progress`, called with the number of steps just sampled, N x S x H in
+                all. What it cost is in `forecast_report`.
 
         Returns:
             A long frame of the caller's kind, N x h rows.
@@ -282,7 +290,7 @@ class Forecaster:
             step_size: steps between cutoffs; None takes `h`.
             level: intervals in percent.
             frame: as in `predict`.
-            **options: as in `predict`.
+            **options: as in `predict`; budget or ledger pay for all windows together.
 
         Returns:
             A long frame of the caller's kind with the columns `cutoff`, the truth and the
@@ -290,6 +298,7 @@ class Forecaster:
 
         Raises:
             DataError: series shorter than the first cutoff needs, or as `predict`.
+            BudgetExceeded: the windows together do not fit; none is forecast.
         """
         levels = check_levels(level)
         step = h if step_size is None else step_size
@@ -301,15 +310,18 @@ class Forecaster:
         back = h + step * (n_windows - 1)
         panel.require_length(back + 2, f"a backtest of {n_windows} windows of {h} steps")
         frames, reports = [], []
-        for window in range(n_windows):
-            behind = back - step * window
-            samples = self._sample(panel.steps(None, -behind), h, options)
-            point = sample_quantiles(samples, [0.5])[0]
-            bounds = intervals(samples, levels)
-            frame = backtest_frame(panel, panel.lengths - behind, point, bounds)
-            frames.append(nw.from_native(frame, eager_only=True))
-            assert self.forecast_report is not None
-            reports.append(self.forecast_report)
+        cuts = [back - step * window for window in range(n_windows)]
+        with spending(options.get("ledger"), options.get("budget")) as ledger:
+            self._must_fit([panel.steps(None, -behind) for behind in cuts], h, options, ledger)
+            each = options | {"ledger": ledger, "budget": None}
+            for behind in cuts:
+                samples = self._sample(panel.steps(None, -behind), h, each)
+                point = sample_quantiles(samples, [0.5])[0]
+                bounds = intervals(samples, levels)
+                frame = backtest_frame(panel, panel.lengths - behind, point, bounds)
+                frames.append(nw.from_native(frame, eager_only=True))
+                assert self.forecast_report is not None
+                reports.append(self.forecast_report)
         self.forecast_report = ForecastReport(
             flops=sum(r.flops for r in reports),
             seconds=sum(r.seconds for r in reports),
@@ -362,6 +374,28 @@ class Forecaster:
             raise DataError("got no frame and nothing fitted in this process; pass frame=...")
         return self._panel
 
+    def _must_fit(self, panels: Sequence[Panel], h: int, options: Sampling, ledger: Ledger) -> None:
+        """Refuse forecasts that together are more than a ledger has left."""
+        self._to_base()
+        count = options.get("n_samples")
+        needed = sum(
+            panel_flops(
+                self.engine,
+                panel,
+                h,
+                n_samples=self.n_samples if count is None else count,
+                context=options.get("context"),
+                convention=ledger.convention,
+            )
+            for panel in panels
+        )
+        if needed > ledger.remaining_flops:
+            raise BudgetExceeded(
+                f"{len(panels)} windows can cost {format_flops(needed)}, but "
+                f"{format_flops(ledger.remaining_flops)} are left; give a larger budget, or fewer "
+                "windows, samples or series"
+            )
+
     def _sample(self, panel: Panel, h: int, options: Sampling) -> np.ndarray:
         self._to_base()
         count = options.get("n_samples")
@@ -373,6 +407,7 @@ class Forecaster:
             seed=self.seed,
             context=options.get("context"),
             budget=options.get("budget"),
+            ledger=options.get("ledger"),
             progress=options.get("progress"),
         )
         return samples

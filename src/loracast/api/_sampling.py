@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -15,13 +13,12 @@ import numpy as np
 from loracast.api._engine import Engine
 from loracast.api._inputs import calibrated, require_known, series_keys, shown_steps
 from loracast.api._quantiles import intervals, sample_quantiles
+from loracast.api._spending import UNLIMITED_FLOPS, spending
 from loracast.errors import ConfigError, DataError
-from loracast.flops import Ledger, parse_flops
+from loracast.flops import Ledger
 from loracast.series import Panel, forecast_frame
 
-__all__ = ["UNLIMITED_FLOPS", "ForecastReport", "frame_of_samples", "sample_panel"]
-
-UNLIMITED_FLOPS = 1e30  # a ledger wants a limit; no forecast comes near this one
+__all__ = ["UNLIMITED_FLOPS", "ForecastReport", "frame_of_samples", "panel_flops", "sample_panel"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ def sample_panel(
     seed: int,
     context: int | None = None,
     budget: str | float | None = None,
+    ledger: Ledger | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, ForecastReport]:
     """Sampled futures of every series of a panel.
@@ -64,6 +62,7 @@ def sample_panel(
         seed: of the draws.
         context: last steps to show; None shows as many as the model reads.
         budget: FLOPs it may cost; None sets no limit.
+        ledger: to charge in place of a budget.
         progress: called with the number of steps just sampled, N x S x H in all.
 
     Returns:
@@ -71,37 +70,54 @@ def sample_panel(
 
     Raises:
         DataError: series that cannot be used, or a horizon below 1.
-        ConfigError: an impossible context, budget or number of samples.
+        ConfigError: an impossible context, budget or number of samples, or budget and ledger.
         BudgetExceeded: it does not fit.
     """
-    if horizon < 1:
-        raise DataError(f"got horizon {horizon}; expected at least 1 step")
-    if context is not None and context < 2:
-        raise ConfigError(f"got a context of {context} steps; expected at least 2")
-    limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
-    panel.require_length(2, "a forecast")
-    if context is not None:
-        panel = panel.steps(-context, None)
-    require_known(panel, shown_steps(engine, panel.n_channels), "a forecast")
-    if engine.adapter is None:
-        engine = calibrated(engine, panel.values)
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as folder,
-        Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
-    ):
+    engine, panel = _shown(engine, panel, horizon, context)
+    with spending(ledger, budget) as paying:
+        before = paying.charged_flops
         samples = engine.sample(
             panel.values,
             series_keys(panel.ids),
             horizon,
             samples=n_samples,
             seed=seed,
-            ledger=ledger,
+            ledger=paying,
             progress=progress,
         )
-        flops = ledger.spent_flops
+        flops = paying.charged_flops - before
     seconds = time.monotonic() - started
     return samples, ForecastReport(flops, seconds, len(panel), horizon, n_samples)
+
+
+def panel_flops(
+    engine: Engine,
+    panel: Panel,
+    horizon: int,
+    *,
+    n_samples: int,
+    context: int | None = None,
+    convention: str = "exact",
+) -> float:
+    """The most that `sample_panel` can cost with the same arguments, in FLOPs of a convention."""
+    engine, panel = _shown(engine, panel, horizon, context)
+    return engine.forecast_flops(panel.values, horizon, n_samples, convention)
+
+
+def _shown(engine: Engine, panel: Panel, horizon: int, context: int | None) -> tuple[Engine, Panel]:
+    """The engine, its codec fitted where it has no adapter, and the series as it is shown them."""
+    if horizon < 1:
+        raise DataError(f"got horizon {horizon}; expected at least 1 step")
+    if context is not None and context < 2:
+        raise ConfigError(f"got a context of {context} steps; expected at least 2")
+    panel.require_length(2, "a forecast")
+    if context is not None:
+        panel = panel.steps(-context, None)
+    require_known(panel, shown_steps(engine, panel.n_channels), "a forecast")
+    if engine.adapter is None:
+        engine = calibrated(engine, panel.values)
+    return engine, panel
 
 
 def frame_of_samples(

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loracast.cli._label_studio import check_config, write_config
-from loracast.cli._options import Budget, File, IdCol, Sort, TargetCols, TimeCol, panel_of
+from loracast.cli._options import (
+    Budget,
+    File,
+    IdCol,
+    LedgerAt,
+    LedgerName,
+    Sort,
+    TargetCols,
+    TimeCol,
+    ledger_at,
+    panel_of,
+)
 from loracast.cli._output import check_target, write_whole
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
@@ -59,6 +70,8 @@ def annotate(
         str | None, typer.Option("--index-unit", help="What a step is counted in, as hour.")
     ] = None,
     budget: Budget = None,
+    ledger: LedgerAt = None,
+    ledger_name: LedgerName = "default",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +109,7 @@ def annotate(
         if adapter is None
         else Annotator.load(adapter, model=model)
     )
-    with Watcher() as watcher:
+    with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         watcher.stage("annotate", len(panel))
         made = annotator.annotate(
             panel,
@@ -104,6 +117,7 @@ def annotate(
             how=how,
             max_points=max_points,
             budget=budget,
+            ledger=charged,
             value_unit=value_unit,
             index_unit=index_unit,
             progress=watcher.advance,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loracast.cli._options import AsJson, Seed, whole
+from loracast.cli._options import AsJson, LedgerAt, LedgerName, Seed, ledger_at, whole
 from loracast.cli._output import print_json
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
@@ -91,6 +91,8 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Series a step.  [default: 8]")
     ] = None,
+    ledger: LedgerAt = None,
+    ledger_name: LedgerName = "default",
     as_json: AsJson = False,
 ) -> None:
     """Train an annotator on generated series or on your rows, and score it on unseen ones.
@@ -111,7 +113,7 @@ def train(
 
     from loracast.studies.annotation import train_annotator
 
-    with Watcher() as watcher:
+    with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         result = train_annotator(
             out,
             model=model,
@@ -129,6 +131,7 @@ def train(
             seeds=range(seeds),
             baselines=baselines,
             training={k: v for k, v in dials.items() if v is not None},
+            ledger=charged,
             watcher=watcher,
         )
     if as_json:
@@ -271,6 +274,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to keep the tuned annotator in.")
     ] = None,
+    ledger: LedgerAt = None,
+    ledger_name: LedgerName = "default",
     as_json: AsJson = False,
 ) -> None:
     """Agreement of an annotator with the labels of a file, and with a rule engine."""
@@ -284,7 +289,7 @@ def evaluate(
 
     from loracast.studies.annotation import evaluate_file
 
-    with Watcher() as watcher:
+    with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         found = evaluate_file(
             file,
             adapter,
@@ -294,6 +299,7 @@ def evaluate(
             rules=rules,
             budget=budget,
             out=out,
+            ledger=charged,
             progress=watcher.trained,
         )
     if as_json:
@@ -317,5 +323,7 @@ def evaluate(
         table.add_row(name, *(_share(found[key][name]) for key in heads))
     Console(highlight=False).print(table)
     typer.echo(f"valid JSON {100 * found['valid_json']:.1f} %")
+    tuning = f", {format_flops(found['tuning_flops'])} for the tuning" if tune else ""
+    typer.echo(f"{format_flops(found['flops'])} for the answers{tuning}")
     if found["unreadable"]:
         typer.echo(f"left out, constant or too short: {', '.join(found['unreadable'])}")

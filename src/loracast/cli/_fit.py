@@ -95,6 +95,7 @@ def fit(
         "n_validation": report.n_validation,
         "window_steps": report.plan.window_steps,
         "flops": report.flops,
+        "repeated_flops": report.repeated_flops,
         "limit_flops": report.limit_flops,
         "seconds": report.seconds,
         "precision": result.precision,
@@ -109,10 +110,15 @@ def fit(
         else f"validation loss {result.best_val_loss:.3f} at step {result.best_step} "
         f"({report.held_out} held out)"
     )
+    again = (
+        f"of these, {format_flops(report.repeated_flops)} ran again after an interruption\n"
+        if report.repeated_flops
+        else ""
+    )
     typer.echo(
         f"{result.steps} steps on {report.n_train} series in windows of "
         f"{report.plan.window_steps} steps; {validation}\n"
         f"{format_flops(report.flops)} of {format_flops(report.limit_flops)}, "
-        f"{report.seconds:.0f} s\n"
+        f"{report.seconds:.0f} s\n{again}"
         f"adapter: {facts['adapter']} (use it: loracast forecast FILE --adapter {out})"
     )

@@ -11,7 +11,14 @@ import typer
 from loracast.cli._options import AsJson, split_names
 from loracast.cli._output import print_json
 from loracast.errors import ConfigError
-from loracast.flops import Architecture, CostTable, LoraSpec, format_flops, get_convention
+from loracast.flops import (
+    Architecture,
+    CostTable,
+    LoraSpec,
+    format_flops,
+    get_convention,
+    trained_parameters,
+)
 
 __all__ = ["architecture_of", "flops"]
 
@@ -57,6 +64,9 @@ def flops(
     attention: Annotated[
         str, typer.Option("--attention", help="sdpa or eager; for exact.")
     ] = "sdpa",
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", help="Of a training step: adamw, muon or none.")
+    ] = "adamw",
     new_tokens: Annotated[int, typer.Option("--new-tokens", min=1, help="A forecast's.")] = 50,
     forced: Annotated[int, typer.Option("--forced", min=0, help="Of these, forced.")] = 0,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Paths a row.")] = 1,
@@ -82,6 +92,8 @@ def flops(
         lora = LoraSpec(rank, names, head_bias)
     if mode == "train":
         cost = rules.train_step(arch, batch, context, lora)
+        if optimizer != "none":
+            cost = cost + rules.update(trained_parameters(arch, lora), optimizer)
     elif mode == "validate":
         cost = rules.validate(arch, batch, context, lora)
     elif mode == "prefill":
@@ -104,6 +116,7 @@ def flops(
                 "components": cost.components,
                 "forward": dict(cost.forward),
                 "backward": dict(cost.backward),
+                "update": dict(cost.update),
             }
         )
         return
@@ -115,13 +128,13 @@ def _show(cost: CostTable, title: str) -> None:
     rows = [
         [
             name,
-            *(f"{part.get(name, 0):.4e}" for part in (cost.forward, cost.backward)),
+            *(f"{part.get(name, 0):.4e}" for part in (cost.forward, cost.backward, cost.update)),
             f"{100 * flops / cost.total:.2f} %",
         ]
         for name, flops in cost.components.items()
         if flops
     ]
-    _print(title, ("component", "forward", "backward", "share"), rows)
+    _print(title, ("component", "forward", "backward", "update", "share"), rows)
     typer.echo(f"matrix products: {format_flops(cost.matmul)}")
     typer.echo(f"element-wise:    {format_flops(cost.elementwise)}")
     typer.echo(f"total:           {format_flops(cost.total)}")

@@ -13,11 +13,14 @@ from loracast.cli._options import (
     CodecName,
     File,
     IdCol,
+    LedgerAt,
+    LedgerName,
     Samples,
     Seed,
     Sort,
     TargetCols,
     TimeCol,
+    ledger_at,
     panel_of,
     whole,
 )
@@ -57,6 +60,8 @@ def forecast(
         int | None, typer.Option("--context", help="Last steps to show; default: what fits.")
     ] = None,
     budget: Budget = None,
+    ledger: LedgerAt = None,
+    ledger_name: LedgerName = "default",
     out: Annotated[
         Path | None, typer.Option("--out", help="Write .csv or .parquet instead of stdout.")
     ] = None,
@@ -90,7 +95,7 @@ def forecast(
     else:
         forecaster = Forecaster.load(adapter, model=model)
         forecaster.seed = seed
-    with Watcher() as watcher:
+    with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         watcher.stage("forecast", len(panel) * samples * horizon)
         drawn = forecaster.sample(
             horizon,
@@ -98,6 +103,7 @@ def forecast(
             n_samples=samples,
             context=context,
             budget=budget,
+            ledger=charged,
             progress=watcher.advance,
         )
     frame = frame_of_samples(panel, drawn, levels, shares)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from loracast.cli._options import AsJson
+from loracast.cli._options import AsJson, ledger_place
 from loracast.cli._output import print_json
 from loracast.errors import StorageError
-from loracast.flops import Ledger, LedgerEntry, format_flops
+from loracast.flops import Ledger, LedgerEntry, format_flops, parse_flops
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Show, verify or mend the ledger of a study.", no_args_is_help=True)
+app = typer.Typer(help="Begin, show, verify or mend a ledger.", no_args_is_help=True)
 
 Where = Annotated[
     str, typer.Argument(metavar="LEDGER", help="Study folder, SQLite file, or database URL.")
@@ -24,9 +23,25 @@ Name = Annotated[str, typer.Option("--name", help="Which ledger of a database.")
 
 
 def _opened(where: str, name: str) -> Ledger:
-    if "://" not in where and Path(where).is_dir():
-        where = str(Path(where) / "ledger.sqlite")
-    return Ledger(where, name=name)
+    return Ledger(ledger_place(where), name=name)
+
+
+@app.command("open")
+def open_(
+    where: Annotated[
+        str, typer.Argument(metavar="LEDGER", help="SQLite file to write, or database URL.")
+    ],
+    limit: Annotated[str, typer.Option("--limit", help="FLOPs in all, such as 1e15 or 2PF.")],
+    name: Name = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Begin a ledger that several commands can charge, or change the limit of one."""
+    with Ledger(ledger_place(where), parse_flops(limit), name=name) as ledger:
+        location, most, left = ledger.location, ledger.limit_flops, ledger.remaining_flops
+    if as_json:
+        print_json({"ledger": location, "name": name, "limit_flops": most, "remaining_flops": left})
+    else:
+        typer.echo(f"{location}: {format_flops(most)} in all, {format_flops(left)} left")
 
 
 @app.command("show")
@@ -46,6 +61,8 @@ def show(
             "spent_flops": ledger.spent_flops,
             "reserved_flops": ledger.reserved_flops,
             "remaining_flops": ledger.remaining_flops,
+            "overdraft_flops": ledger.overdraft_flops,
+            "repeated_flops": ledger.repeated_flops,
             "by_stage": ledger.by_stage(),
             "by_kind": ledger.by_kind(),
             "n_entries": len(rows),
@@ -62,6 +79,13 @@ def show(
     for label in ("limit", "spent", "reserved", "remaining"):
         flops = facts[f"{label}_flops"]
         typer.echo(f"  {label:<10}{format_flops(flops):<36}{100 * flops / limit:7.2f} %")
+    if facts["repeated_flops"]:
+        typer.echo(f"ran again after an interruption: {format_flops(facts['repeated_flops'])}")
+    if facts["overdraft_flops"]:
+        typer.echo(
+            f"overdrawn by {format_flops(facts['overdraft_flops'])}: work cost more than it had "
+            "reserved; nothing more is granted until the limit is raised"
+        )
     for group in ("by_stage", "by_kind"):
         typer.echo(group.replace("_", " "))
         for key, flops in facts[group].items():

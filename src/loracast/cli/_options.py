@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 from loracast.errors import ConfigError
 
 if TYPE_CHECKING:
+    from loracast.flops import Ledger
     from loracast.series import Panel
 
 __all__ = [
@@ -18,11 +21,15 @@ __all__ = [
     "CodecName",
     "File",
     "IdCol",
+    "LedgerAt",
+    "LedgerName",
     "Samples",
     "Seed",
     "Sort",
     "TargetCols",
     "TimeCol",
+    "ledger_at",
+    "ledger_place",
     "panel_of",
     "split_names",
     "whole",
@@ -47,6 +54,11 @@ CodecName = Annotated[
 Budget = Annotated[
     str | None, typer.Option("--budget", help="FLOPs it may cost, such as 1e15 or 2PF.")
 ]
+LedgerAt = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Ledger to charge: study folder, SQLite file, or database URL."),
+]
+LedgerName = Annotated[str, typer.Option("--ledger-name", help="Which ledger of a database.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -73,6 +85,28 @@ def whole(name: str, number: int, least: int = 1) -> int:
     if number < least:
         raise ConfigError(f"got {name} {number}; expected {least} or more")
     return number
+
+
+@contextmanager
+def ledger_at(where: str | None, name: str = "default") -> Iterator[Ledger | None]:
+    """The open ledger of that place and name; None where none is named.
+
+    Raises:
+        StorageError, ConfigError: there is none.
+    """
+    if where is None:
+        yield None
+        return
+    from loracast.flops import Ledger
+
+    with Ledger(ledger_place(where), name=name) as ledger:
+        yield ledger
+
+
+def ledger_place(where: str) -> str:
+    """A file or URL as it stands; of a study's folder, the ledger in it."""
+    inside = "://" not in where and Path(where).is_dir()
+    return str(Path(where) / "ledger.sqlite") if inside else where
 
 
 def panel_of(

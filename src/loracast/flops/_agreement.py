@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loracast.flops._architecture import Architecture
 from loracast.flops._convention import get_convention
 from loracast.flops._lora import LoraSpec
+from loracast.flops._trained import OPTIMIZERS, muon_takes, trained_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -216,18 +217,34 @@ def _cases(
     targets = _TARGETS.get(arch.layout, _TARGETS["llama"])
     trained: list[tuple[str, LoraSpec | None]] = [("full training", None)]
     trained += [(f"LoRA {','.join(n)}", LoraSpec(4, arch.resolve_targets(n))) for n in targets]
+    stepped = [
+        (f"{work}, {o}", lora, o) for work, lora in (trained[0], trained[-1]) for o in OPTIMIZERS
+    ]
     upper = LoraSpec(2, arch.resolve_targets(("all",)), False, tuple(range(1, arch.layers)))
-    for work, lora in [*trained, ("LoRA all, layer 1 up", upper)]:
+    plain: list[tuple[str, LoraSpec | None, str | None]] = [(*case, None) for case in trained]
+    for work, lora, optimizer in [*plain, ("LoRA all, layer 1 up", upper, None), *stepped]:
         if not wanted(work):
             continue
         model = build(lora).train()
         with fakes if fake else nullcontext():
-            counted = counted_flops(partial(_step, model, ids))
-        yield row(work, counted, exact.train_step(arch, batch, length, lora).matmul)
+            counted = counted_flops(partial(_step, model, ids, optimizer))
+        table = exact.train_step(arch, batch, length, lora)
+        if optimizer is not None:
+            table = table + exact.update(trained_parameters(arch, lora), optimizer)
+        yield row(work, counted, table.matmul)
 
 
-def _step(model: Any, ids: torch.Tensor) -> None:
+def _step(model: Any, ids: torch.Tensor, optimizer: str | None) -> None:
+    import torch
+
     model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    taken = [n for n, p in trained.items() if optimizer == "muon" and muon_takes(n, p.shape)]
+    rest = [p for n, p in trained.items() if n not in taken]
+    if taken:
+        torch.optim.Muon([trained[n] for n in taken]).step()
+    if rest and optimizer is not None:
+        torch.optim.AdamW(rest).step()
 
 
 def _decode(

@@ -155,7 +155,13 @@ class Books:
         )
 
     def add_entry(
-        self, connection: sa.Connection, key: str, flops: int, stage: str, kind: str
+        self,
+        connection: sa.Connection,
+        key: str,
+        flops: int,
+        stage: str,
+        kind: str,
+        attempts: int = 1,
     ) -> None:
         """Write a new, open entry."""
         now = time.time()
@@ -168,7 +174,7 @@ class Books:
                 reserved_flops=flops,
                 settled_flops=None,
                 state=RESERVED,
-                attempts=1,
+                attempts=attempts,
                 pid=os.getpid(),
                 created=now,
                 updated=now,

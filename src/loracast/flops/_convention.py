@@ -7,12 +7,14 @@ can be set beside each other. Formulas live in the subclasses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from loracast.errors import ConfigError
 from loracast.flops._architecture import Architecture
 from loracast.flops._cost import CostTable
 from loracast.flops._lora import LoraSpec
+from loracast.flops._trained import OPTIMIZERS, Parameter
 
 __all__ = ["CONVENTIONS", "Convention", "get_convention"]
 
@@ -38,7 +40,7 @@ class Convention(ABC):
         lora: LoraSpec | None,
         head_positions: float | None = None,
     ) -> CostTable:
-        """Forward, loss and backward of B rows of L tokens (the optimiser is left out).
+        """Forward, loss and backward of B rows of L tokens; the update is apart, see `update`.
 
         Args:
             arch: the model.
@@ -47,6 +49,23 @@ class Convention(ABC):
             lora: what is trained; None trains everything.
             head_positions: positions per row that go through head and loss; None means all.
         """
+
+    def update(self, parameters: Iterable[Parameter], optimizer: str) -> CostTable:  # noqa: ARG002
+        """What the optimiser does with the gradients of one step; nothing where it is not counted.
+
+        Args:
+            parameters: (name, shape) of the weights that have a gradient, see
+                `trained_parameters`.
+            optimizer: 'adamw', or 'muon' (hidden matrices by Muon, the rest by AdamW).
+
+        Raises:
+            ConfigError: another optimiser.
+        """
+        if optimizer not in OPTIMIZERS:
+            raise ConfigError(
+                f"optimizer: got {optimizer!r}, expected one of {', '.join(OPTIMIZERS)}"
+            )
+        return CostTable()
 
     @abstractmethod
     def forward(

@@ -1,4 +1,4 @@
-"""A cost table: FLOPs by named component, forward and backward kept apart.
+"""A cost table: FLOPs by named component; forward, backward and update kept apart.
 
 It adds and scales; it does not know which convention filled it.
 Components are dotted names, the same tree under every convention.
@@ -29,6 +29,8 @@ _ELEMENTWISE = frozenset(
         "final_norm",
         "head.bias",
         "loss",
+        "optimizer.adamw",
+        "optimizer.muon",
     }
 )
 
@@ -45,47 +47,45 @@ class CostTable:
     Args:
         forward: component -> FLOPs of the forward pass.
         backward: component -> FLOPs of the backward pass; empty when there is none.
+        update: component -> FLOPs of the optimiser; empty when there is none.
     """
 
     forward: Mapping[str, float] = field(default_factory=dict)
     backward: Mapping[str, float] = field(default_factory=dict)
+    update: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def components(self) -> dict[str, float]:
-        """Component -> FLOPs, forward and backward together."""
-        return _merged(self.forward, self.backward)
+        """Component -> FLOPs, forward, backward and update together."""
+        return _merged(_merged(self.forward, self.backward), self.update)
 
     @property
     def total(self) -> float:
         """All FLOPs: matrix products and element-wise work."""
-        return float(sum(self.forward.values()) + sum(self.backward.values()))
+        return float(sum(sum(part.values()) for part in self._parts))
 
     @property
     def matmul(self) -> float:
         """FLOPs in matrix products only, the part that torch's FLOP counter sees."""
-        return float(
-            sum(
-                v for part in (self.forward, self.backward) for k, v in part.items() if is_matmul(k)
-            )
-        )
+        return float(sum(v for part in self._parts for k, v in part.items() if is_matmul(k)))
 
     @property
     def elementwise(self) -> float:
-        """FLOPs outside matrix products: norms, softmax, RoPE, activations, residuals, loss."""
+        """FLOPs outside matrix products: norms, softmax, RoPE, residuals, loss, AdamW, ..."""
         return self.total - self.matmul
+
+    @property
+    def _parts(self) -> tuple[Mapping[str, float], ...]:
+        return self.forward, self.backward, self.update
 
     def __add__(self, other: CostTable) -> CostTable:
         if not isinstance(other, CostTable):
             return NotImplemented
-        return CostTable(
-            _merged(self.forward, other.forward), _merged(self.backward, other.backward)
-        )
+        pairs = zip(self._parts, other._parts, strict=True)
+        return CostTable(*(_merged(mine, theirs) for mine, theirs in pairs))
 
     def __mul__(self, factor: float) -> CostTable:
-        return CostTable(
-            {k: v * factor for k, v in self.forward.items()},
-            {k: v * factor for k, v in self.backward.items()},
-        )
+        return CostTable(*({k: v * factor for k, v in part.items()} for part in self._parts))
 
     __rmul__ = __mul__
 

@@ -18,7 +18,9 @@ __all__ = [
     "Charge",
     "JournalEvent",
     "LedgerEntry",
+    "attempt_key",
     "entry_of",
+    "run_of",
     "whole_flops",
 ]
 
@@ -36,7 +38,8 @@ class LedgerEntry:
         state: `reserved` (open), `settled` or `released`.
         reserved_flops: what was set aside before it ran.
         settled_flops: what it cost; None while open.
-        attempts: how often it was begun; above 1 it was interrupted and run again.
+        attempts: which run of its work this is (a second one has a key that ends in `#2`), or how
+            often a reservation was taken up again; above 1 something was interrupted.
         pid: process that touched it last.
         created, updated: seconds since the epoch.
     """
@@ -55,7 +58,11 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class JournalEvent:
-    """One line of the append-only journal: open, limit, reserve, adopt, settle or release."""
+    """One line of the append-only journal.
+
+    Its event is open, limit, reserve, adopt, settle, release, or overdraft: by how much more than
+    the limit was used once the entry settled just before cost more than it had reserved.
+    """
 
     time: float
     event: str
@@ -70,6 +77,17 @@ class Charge:
 
     entry: LedgerEntry
     flops: float | None = None
+
+
+def attempt_key(key: str, attempt: int) -> str:
+    """The key of a block's n-th run: `key`, `key#2`, `key#3`, ..."""
+    return key if attempt == 1 else f"{key}#{attempt}"
+
+
+def run_of(key: str) -> tuple[str, int]:
+    """The block that a key names, and which run of it: `key#3` is the third of `key`."""
+    block, _, run = key.rpartition("#")
+    return (block, int(run)) if block and run.isdigit() else (key, 1)
 
 
 def entry_of(row: Any) -> LedgerEntry:

@@ -4,13 +4,16 @@ Matrix products follow what torch's `FlopCounterMode` counts (the CPU's fused at
 grouped-query attention, the head at the vocabulary it has, whole L x L squares of attention,
 and a backward pass that computes activation gradients only down to the first trained weight.
 Element-wise work is estimated at one FLOP per arithmetic operation and kept in components of
-its own. Left out: the optimiser, embedding look-ups, copies, casts, dropout, RoPE's angles.
+its own. The optimiser is a part of its own, `update`: Muon's Newton-Schulz products as the counter
+sees them, momentum and AdamW by the element. Left out: embedding look-ups, copies, casts, dropout,
+RoPE's angles, and the norm and clipping of gradients.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from loracast.errors import ConfigError
@@ -18,6 +21,7 @@ from loracast.flops._architecture import Architecture, Projection
 from loracast.flops._convention import Convention
 from loracast.flops._cost import CostTable
 from loracast.flops._lora import LoraSpec
+from loracast.flops._trained import NEWTON_SCHULZ_STEPS, Parameter, muon_takes
 
 __all__ = ["Exact"]
 
@@ -30,6 +34,13 @@ _SOFTMAX = 5  # maximum, difference, exponential, sum, quotient
 _LOSS_FORWARD = 4  # maximum, difference, exponential, sum per vocabulary entry
 _LOSS_BACKWARD = 2  # softmax minus one-hot, scaled
 _BACKWARD = 2  # element-wise backward work per forward operation (assumption)
+# Of torch.optim.AdamW, per parameter: decay 1, first moment 3, second moment 4, root, bias
+# correction and epsilon 3, quotient, step size and sum 3.
+_ADAMW = 14
+# Of torch.optim.Muon, per element: momentum 3, Nesterov 3, norm 2 and its quotient 1, decay 1, step
+# size and sum 2; in each Newton-Schulz step the scaled sum of a product and the matrix, 2 per
+# element, and of a square matrix of the short side, 3 per entry.
+_MUON, _MUON_STEP, _MUON_GRAM = 12, 2, 3
 
 
 class Exact(Convention):
@@ -95,6 +106,21 @@ class Exact(Convention):
         return CostTable(
             forward, _backward(arch, tokens, tokens * length, scored, checked, self.attention)
         )
+
+    def update(self, parameters: Iterable[Parameter], optimizer: str) -> CostTable:
+        super().update((), optimizer)  # refuses an unknown one
+        cost: dict[str, float] = {}
+        for name, shape in parameters:
+            if optimizer == "muon" and muon_takes(name, shape):
+                short, long = sorted(shape)
+                # X X^T, then G G, then (b G + c G G) X; torch.optim._muon, Jordan et al. 2024
+                products = 4 * short**2 * long + 2 * short**3
+                _add(cost, "optimizer.newton_schulz", NEWTON_SCHULZ_STEPS * products)
+                once = (_MUON + NEWTON_SCHULZ_STEPS * _MUON_STEP) * short * long
+                _add(cost, "optimizer.muon", once + NEWTON_SCHULZ_STEPS * _MUON_GRAM * short**2)
+            else:
+                _add(cost, "optimizer.adamw", _ADAMW * math.prod(shape))
+        return CostTable(update=cost)
 
 
 def _checked(arch: Architecture, lora: LoraSpec | None) -> LoraSpec | None:

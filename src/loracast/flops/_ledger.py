@@ -1,7 +1,8 @@
 """The ledger: a budget of FLOPs that refuses to begin what does not fit.
 
-Work is reserved before it runs and settled after; the sum of settled and reserved FLOPs never
-passes the limit, whichever processes race or die. It does not know what an entry computes.
+Work is reserved before it runs and settled after; nothing is reserved that would take the sum of
+settled and reserved FLOPs over the limit, whichever processes race or die, and work that runs
+twice is paid twice. It does not know what an entry computes.
 Rows are read and written in `_books`, added up again in `_sums`.
 """
 
@@ -22,10 +23,12 @@ from loracast.flops._entries import (
     Charge,
     JournalEvent,
     LedgerEntry,
+    attempt_key,
     entry_of,
+    run_of,
     whole_flops,
 )
-from loracast.flops._sums import burn_down, flops_by, problems_of
+from loracast.flops._sums import burn_down, flops_by, problems_of, repeated
 from loracast.flops._units import format_flops
 
 __all__ = ["Ledger"]
@@ -64,6 +67,7 @@ class Ledger:
         self.name = name
         self._books = Books(location, name, create=limit is not None)
         self.location = self._books.location
+        self._charged = 0
         try:
             self.convention = self._open(limit, convention)
         except BaseException:
@@ -109,10 +113,12 @@ class Ledger:
     # -- work -----------------------------------------------------------------------------
 
     def reserve(self, key: str, flops: float, stage: str, kind: str) -> LedgerEntry:
-        """Set FLOPs aside before work begins; the entry is durable when this returns.
+        """Set FLOPs aside under a key of their own; the entry is durable when this returns.
 
-        An open or settled entry of the same key is adopted: its attempts grow, its FLOPs do not.
-        An open one that now asks for more is topped up. A released one is reserved anew.
+        For what is kept over several processes, such as an allowance: an open or settled entry of
+        the same key is adopted, its attempts grow and its FLOPs do not. An open one that now asks
+        for more is topped up. A released one is reserved anew. Work itself goes through `charge`
+        or `begin`, which pay for every run.
 
         Args:
             key: unique name of the block.
@@ -158,19 +164,62 @@ class Ledger:
             books.note(connection, event, key, extra)
             return entry_of(books.entry(connection, key))
 
+    def begin(self, key: str, flops: float, stage: str, kind: str) -> LedgerEntry:
+        """Reserve one run of a block of work, however often it ran before.
+
+        A second run gets an entry of its own, `KEY#2`. What an earlier run left open is settled
+        first, in full: its process died, and may have done all of it.
+
+        Args:
+            key: unique name of the block, without `#`.
+            flops: the most this run may cost; rounded up to a whole number.
+            stage: part of a study.
+            kind: `train`, `validate`, `generate`, ...
+
+        Returns:
+            The entry to settle, by its own key.
+
+        Raises:
+            BudgetExceeded: it does not fit; it is not reserved.
+            ConfigError: flops is negative or not finite, or the key holds a `#`.
+        """
+        wanted, books = whole_flops(flops, f"reserve {key!r}"), self._books
+        if "#" in key:
+            raise ConfigError(f"ledger {self.location}: got key {key!r}, expected one without '#'")
+        for row in books.entries(RESERVED):
+            if run_of(row.key)[0] == key:
+                self._settle(row.key, None, mine=False)
+        with books.locked() as (connection, totals):
+            attempt = 1
+            while (row := books.entry(connection, attempt_key(key, attempt))) is not None:
+                if row.state == RELEASED:
+                    break
+                attempt += 1
+            name = attempt_key(key, attempt)
+            self._must_fit(totals, wanted, name, kind)
+            if row is None:
+                books.add_entry(connection, name, wanted, stage, kind, attempt)
+            else:
+                books.update_entry(connection, name, state=RESERVED, reserved_flops=wanted)
+            books.update_totals(connection, reserved_flops=totals.reserved_flops + wanted)
+            books.note(connection, "reserve", name, wanted)
+            return entry_of(books.entry(connection, name))
+
     def settle(self, key: str, flops: float | None = None) -> LedgerEntry:
         """Turn a reservation into spent FLOPs; a second settlement of the same key is ignored.
 
         Args:
             key: name of the block.
-            flops: what it really cost; None means what was reserved. More than reserved is
-                accepted as far as the budget has room.
+            flops: what it really cost; None means what was reserved. It is written down even if
+                it was more than was reserved and than is left: the ledger is then overdrawn, says
+                so, and grants nothing more until its limit is raised.
 
         Raises:
             ConfigError: no open entry of this name.
-            BudgetExceeded: it cost more than reserved and the rest does not fit; the
-                reservation stays open.
         """
+        return self._settle(key, flops, mine=True)
+
+    def _settle(self, key: str, flops: float | None, *, mine: bool) -> LedgerEntry:
         books = self._books
         with books.locked() as (connection, totals):
             row = books.existing_entry(connection, key)
@@ -182,15 +231,17 @@ class Ledger:
                     "again first"
                 )
             spent = row.reserved_flops if flops is None else whole_flops(flops, f"settle {key!r}")
-            self._must_fit(totals, spent - row.reserved_flops, key, row.kind)
             books.update_entry(connection, key, state=SETTLED, settled_flops=spent)
-            books.update_totals(
-                connection,
-                settled_flops=totals.settled_flops + spent,
-                reserved_flops=totals.reserved_flops - row.reserved_flops,
-            )
+            settled = totals.settled_flops + spent
+            reserved = totals.reserved_flops - row.reserved_flops
+            books.update_totals(connection, settled_flops=settled, reserved_flops=reserved)
             books.note(connection, "settle", key, spent)
-            return entry_of(books.entry(connection, key))
+            over = settled + reserved - totals.limit_flops
+            if spent > row.reserved_flops and over > 0:
+                books.note(connection, "overdraft", key, over)
+            entry = entry_of(books.entry(connection, key))
+        self._charged += spent if mine else 0
+        return entry
 
     def release(self, key: str) -> LedgerEntry:
         """Give an open reservation back to the budget, for work that never ran or will not resume.
@@ -216,7 +267,9 @@ class Ledger:
 
     @contextmanager
     def charge(self, key: str, flops: float, stage: str, kind: str) -> Iterator[Charge]:
-        """Reserve, run the body, settle. An exception in the body leaves the reservation counted.
+        """Reserve, run the body, settle; a body that runs again is charged again.
+
+        An exception in the body leaves the reservation counted.
 
         Yields:
             `Charge`; set its `flops` when the work cost another amount than was reserved.
@@ -224,9 +277,9 @@ class Ledger:
         Raises:
             BudgetExceeded: it does not fit; the body does not run.
         """
-        charge = Charge(self.reserve(key, flops, stage, kind))
+        charge = Charge(self.begin(key, flops, stage, kind))
         yield charge
-        charge.entry = self.settle(key, charge.flops)
+        charge.entry = self.settle(charge.entry.key, charge.flops)
 
     def _must_fit(self, totals: Any, extra: int, key: str, kind: str) -> None:
         left = totals.limit_flops - totals.settled_flops - totals.reserved_flops
@@ -258,9 +311,24 @@ class Ledger:
 
     @property
     def remaining_flops(self) -> float:
-        """FLOPs that can still be reserved."""
+        """FLOPs that can still be reserved; below zero when the ledger is overdrawn."""
         totals = self._books.totals()
         return float(totals.limit_flops - totals.settled_flops - totals.reserved_flops)
+
+    @property
+    def overdraft_flops(self) -> float:
+        """By how much more than the limit was used, because work cost more than it had reserved."""
+        return max(0.0, -self.remaining_flops)
+
+    @property
+    def repeated_flops(self) -> float:
+        """Settled FLOPs of runs whose work ran again later, after an interruption."""
+        return float(sum(row.settled_flops for row in repeated(self._books.entries(SETTLED))))
+
+    @property
+    def charged_flops(self) -> float:
+        """FLOPs settled through this object, whoever else uses the ledger."""
+        return float(self._charged)
 
     def entries(self, state: str | None = None) -> list[LedgerEntry]:
         """All entries, oldest first; only those in `state` if one is named."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from loracast.flops._entries import RELEASED, RESERVED, SETTLED
+from loracast.flops._entries import RELEASED, RESERVED, SETTLED, run_of
 
-__all__ = ["burn_down", "flops_by", "problems_of"]
+__all__ = ["burn_down", "flops_by", "problems_of", "repeated"]
 
 
 def flops_by(column: str, settled: Sequence[Any]) -> dict[str, float]:
@@ -20,6 +20,15 @@ def flops_by(column: str, settled: Sequence[Any]) -> dict[str, float]:
         group = getattr(row, column)
         sums[group] = sums.get(group, 0) + row.settled_flops
     return {group: float(flops) for group, flops in sums.items()}
+
+
+def repeated(settled: Sequence[Any]) -> list[Any]:
+    """Settled rows whose work was run again by a later attempt."""
+    last: dict[str, int] = {}
+    runs = [run_of(row.key) for row in settled]
+    for block, run in runs:
+        last[block] = max(last.get(block, 0), run)
+    return [row for row, (block, run) in zip(settled, runs, strict=True) if run < last[block]]
 
 
 def burn_down(journal: Sequence[Any]) -> list[tuple[float, float]]:
@@ -54,7 +63,9 @@ def problems_of(totals: Any, entries: Sequence[Any], journal: Sequence[Any]) -> 
     ):
         if total != found:
             problems.append(f"{label}: the total says {total}, the entries add up to {found}")
-    if settled + reserved > totals.limit_flops:
+    over = settled + reserved - totals.limit_flops
+    noted = [event.flops for event in journal if event.event == "overdraft"]
+    if over > (noted[-1] if noted else 0):
         problems.append(
             f"over the limit: {settled + reserved} settled and reserved of {totals.limit_flops}"
         )

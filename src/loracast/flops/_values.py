@@ -1,11 +1,13 @@
 """What numbers in and numbers out cost: a value embedding and a distribution head, both trained.
 
 Matrix products of two two-layer networks, a multiply-add is 2; activations and the elementwise
-work of features and densities are left out, as the optimiser is.
+work of features and densities are left out. What updating them costs is the optimiser's.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loracast.flops._cost import CostTable
@@ -29,12 +31,22 @@ class ValueSpec:
     hidden: int
     outputs: int
 
+    def parameters(self, answered: bool = True) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """(name, shape) of weights and biases; of the embedding alone if nothing is answered."""
+        layers = [
+            ("embed_in", self.width, self.inputs),
+            ("embed_out", self.hidden, self.width),
+            ("head_in", self.hidden, self.hidden),
+            ("head_out", self.outputs, self.hidden),
+        ]
+        for name, n_out, n_in in layers if answered else layers[:2]:
+            yield f"value_interface.{name}.weight", (n_out, n_in)
+            yield f"value_interface.{name}.bias", (n_out,)
+
     @property
     def n_parameters(self) -> int:
         """Weights and biases."""
-        embed = (self.inputs + 1) * self.width + (self.width + 1) * self.hidden
-        head = (self.hidden + 1) * self.hidden + (self.hidden + 1) * self.outputs
-        return embed + head
+        return sum(math.prod(shape) for _, shape in self.parameters())
 
     def forward(self, embedded: float, answered: float) -> CostTable:
         """`embedded` positions through the embedding, `answered` ones through the head."""

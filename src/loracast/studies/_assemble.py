@@ -242,6 +242,7 @@ def assemble(
             convention=ledger.convention,
             limit_flops=ledger.limit_flops,
             spent_flops=ledger.spent_flops,
+            repeated_flops=ledger.repeated_flops,
             by_stage=_by_top(ledger.by_stage()),
             by_kind=ledger.by_kind(),
         ),

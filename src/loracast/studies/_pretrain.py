@@ -111,7 +111,13 @@ def pretrain(
     attach_lora(base.model, AdapterConfig(method="full"), recipe.seed)
     with Ledger(out / "ledger.sqlite", parse_flops(recipe.budget), "exact") as ledger:
         meter = Meter(
-            ledger, "pretrain", base.architecture, None, validation, values=base.value_spec
+            ledger,
+            "pretrain",
+            base.architecture,
+            None,
+            validation,
+            values=base.value_spec,
+            optimizer=recipe.training.optimizer,
         )
         result = train(
             base.model,

@@ -168,7 +168,9 @@ class Pricer:
         if lora not in self._meters:
             rules = cast("Ledger", _Rules(self.recipe.convention))
             self.engine.lora = lora
-            self._meters[lora] = self.engine.meter(rules, "plan", self._validation)
+            self._meters[lora] = self.engine.meter(
+                rules, "plan", self._validation, optimizer=self.recipe.training.optimizer
+            )
             self.engine.lora = None
         return self._meters[lora]
 

@@ -170,7 +170,7 @@ def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, ran
     engine = run.open(adapter, random)
     training = run.training(1)
     validation = run.validation(engine)
-    meter = engine.meter(run.ledger, "price", validation)
+    meter = engine.meter(run.ledger, "price", validation, optimizer=training.optimizer)
     source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
     # Windows of equal length cost the same; of ragged ones this is an average.
     step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))
@@ -199,7 +199,10 @@ def _final(run: Run, found: Findings) -> None:
         return once * (1 + len(recipe.rivals))
 
     def final_steps() -> int:
-        left = run.ledger.remaining_flops - forecasts()
+        # As if nothing had run twice: a study that was killed ends with the adapter of one left
+        # alone, or stops where what ran twice leaves no room.
+        unspent = run.ledger.remaining_flops + run.ledger.repeated_flops
+        left = unspent - forecasts()
         steps = _affordable(run, adapter, best["window"], left * recipe.final_share, False)
         if steps < 1:
             raise BudgetExceeded(
@@ -296,6 +299,8 @@ def run_study(
             _final(run, found)
         except BudgetExceeded as error:
             found.stopped = str(error)
+            if again := ledger.repeated_flops:
+                found.stopped += f"; {again:.3g} FLOPs went into work that ran twice"
         result = assemble(
             run,
             base,

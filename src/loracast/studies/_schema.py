@@ -164,13 +164,17 @@ class ModelInfo(Record):
 
 
 class BudgetInfo(Record):
-    """The FLOPs that were allowed, and where the spent ones went (sums of the ledger)."""
+    """The FLOPs that were allowed, and where the spent ones went (sums of the ledger).
+
+    `repeated_flops`, a part of those spent, went into work that ran again after an interruption.
+    """
 
     convention: str
     limit_flops: Flops
     spent_flops: Flops
     by_stage: dict[str, Flops] = {}
     by_kind: dict[str, Flops] = {}
+    repeated_flops: Flops = 0.0
 
 
 class StageResult(Record):

@@ -131,7 +131,7 @@ def train_stage(
     plan = run.plan(window_steps)
     validation = run.validation(engine)
     planned = training_flops(
-        engine.meter(run.ledger, name, validation),
+        engine.meter(run.ledger, name, validation, optimizer=training.optimizer),
         engine.windows(run.data.train, plan, training.batch_size, training.seed),
         training,
     )
@@ -266,7 +266,7 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         data.contexts, recipe.horizon, recipe.samples, recipe.convention
     )
     run.progress.stage(name, len(data.contexts) * recipe.samples * recipe.horizon)
-    started = time.monotonic()
+    started, before = time.monotonic(), run.ledger.charged_flops
     samples = engine.sample(
         data.contexts,
         data.keys,
@@ -279,10 +279,9 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         progress=lambda n: run.progress.advance(n),
     )
     run.workspace.save_array(name, samples)
-    entry = [e for e in run.ledger.entries() if e.key == f"{name}/generate"]
     facts = {
         "config": {"planned_flops": planned},
-        "flops": float(entry[0].settled_flops or 0.0) if entry else 0.0,
+        "flops": run.ledger.charged_flops - before,
         "seconds": time.monotonic() - started,
     }
     return samples, run.workspace.finish(name, facts)

@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,17 @@ from safetensors.torch import load_file, save_file
 from loracast.adapters import sync_files, sync_folder
 from loracast.errors import LoracastWarning, StorageError
 
-__all__ = ["Checkpoint", "latest_checkpoint", "optimizer_from", "optimizer_to", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "latest_checkpoint",
+    "newest_step",
+    "optimizer_from",
+    "optimizer_to",
+    "write_checkpoint",
+]
 
 _MARK = "COMPLETE.json"
+_NEWEST = "NEWEST"  # the step of the last checkpoint written, so that its loss is seen
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
         sync_files([*files, work / _MARK])
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)
+        newest = folder / f".{_NEWEST}.tmp"
+        newest.write_text(f"{checkpoint.step}\n")
+        newest.replace(folder / _NEWEST)
         sync_folder(folder)
     except (OSError, SafetensorError) as error:
         raise StorageError(
@@ -90,6 +102,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
             shutil.rmtree(work, ignore_errors=True)
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint that was ever written here, lost or not; 0 for none."""
+    told = [int(p.name[5:]) for p in folder.glob("step-*") if p.name[5:].isdigit()]
+    with suppress(OSError, ValueError):  # written by an earlier version, or lost with the rest
+        told.append(int((folder / _NEWEST).read_text()))
+    return max(told, default=0)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:

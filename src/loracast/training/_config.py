@@ -22,8 +22,11 @@ class TrainConfig(BaseModel):
         weight_decay: AdamW's, decoupled (Loshchilov & Hutter 2019).
         betas: AdamW's.
         clip_norm: largest total gradient norm, or None.
-        optimizer: 'adamw', or 'muon' for the hidden matrices (Jordan et al. 2024) with AdamW for
-            the rest; the second only pays when all weights are trained.
+        optimizer: 'adamw', or 'muon' for the hidden matrices, LoRA's factors among them (Jordan
+            et al. 2024), with AdamW without decay for the rest. At equal steps muon reached lower
+            losses on forecasts, with LoRA and with all weights, and did not on annotations
+            (docs/log.md). Its products are charged: they weigh most in full training on small
+            batches (docs/flops.md).
         precision: 'fp32'; 'bf16' runs matrix products in bfloat16 under autocast with float32
             weights; 'auto' takes bf16 where the hardware has matrix units for it, unless the
             environment says otherwise (`LORACAST_PRECISION=fp32` or `bf16`). What was taken is

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import torch
 
-from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
+from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
 from loracast.tasks import Example
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
@@ -30,9 +31,9 @@ from loracast.training._checkpoint import (
 )
 from loracast.training._config import TrainConfig
 from loracast.training._loss import batch_loss
-from loracast.training._lost import charge_lost_work_again
+from loracast.training._lost import check_lost_work
 from loracast.training._machine import resolved_precision
-from loracast.training._meter import Meter
+from loracast.training._meter import SLICE, Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
 
@@ -120,14 +121,14 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 
     if config.optimizer == "adamw":
         return [adamw([p for _, p in trained], config.weight_decay)]
-    outside = ("embed", "lm_head", "value_interface")
-    hidden = [p for n, p in trained if p.ndim == 2 and not any(part in n for part in outside)]
+    hidden = [p for n, p in trained if muon_takes(n, p.shape)]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in trained if id(p) not in chosen]
     muon = torch.optim.Muon(
         hidden,
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        ns_steps=NEWTON_SCHULZ_STEPS,
         adjust_lr_fn="match_rms_adamw",
     )
     return [muon, adamw(rest, 0.0)] if rest else [muon]
@@ -151,7 +152,6 @@ class _Run:
         self.result = TrainResult(precision=precision)
         self.best: dict[str, torch.Tensor] = {}
         self.fingerprint = _fingerprint(config, model, stage)
-        self.attempt = 0  # of the checkpoint gone on from, see `_lost`
 
     @property
     def bf16(self) -> bool:
@@ -173,14 +173,12 @@ class _Run:
         optimizer_from(self.optimizers, saved.tensors["optimizer"])
         self.best = saved.tensors.get("best", {})
         self.result = TrainResult(**saved.facts["result"])
-        self.attempt = saved.facts.get("attempt", 0)
 
-    def save(self, attempt: int) -> None:
+    def save(self) -> None:
         tensors = {"weights": dict(self.weights), "optimizer": optimizer_to(self.optimizers)}
         if self.best:
             tensors["best"] = self.best
-        told = self.result.__dict__
-        facts = {"fingerprint": self.fingerprint, "result": told, "attempt": attempt}
+        facts = {"fingerprint": self.fingerprint, "result": self.result.__dict__}
         write_checkpoint(self.folder, Checkpoint(self.result.steps, tensors, facts))
 
     def step(self, examples: list[Example]) -> tuple[float, dict[str, float]]:
@@ -257,6 +255,50 @@ def _block_end(config: TrainConfig, start: int, validates: bool) -> int:
     return min([config.steps, *((start // n + 1) * n for n in every if n)])
 
 
+def _slice(
+    run: _Run,
+    source: BatchSource,
+    meter: Meter,
+    end: int,
+    seconds: Callable[[], float],
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """A few steps, reserved before and settled after; fewer, or none, where the budget ends."""
+    config, start = run.config, run.result.steps
+    steps = range(start, min(end, (start // SLICE + 1) * SLICE))
+    batches = [source.batch(step) for step in steps]
+    try:
+        batches = batches[: meter.reserve_steps(start, batches)]
+    except BudgetExceeded:
+        if start == 0:
+            raise
+        run.result.stopped = "budget"
+        return
+    begun = 0
+    try:
+        for examples in batches:
+            begun += 1
+            tick = time.monotonic()
+            loss, norms = run.step(examples)
+            step = run.result.steps
+            if norms:
+                run.result.history.append(
+                    {
+                        "step": step,
+                        "train_loss": loss,
+                        "lr": config.learning_rate * _learning_rate(config, step - 1),
+                        "seconds": seconds(),
+                    }
+                )
+                for name, norm in norms.items():
+                    run.result.grad_norms.setdefault(name, []).append(norm)
+            if progress is not None:
+                rate = sum(len(e) for e in examples) / (time.monotonic() - tick)
+                progress(Progress(step, config.steps, loss, rate, meter.remaining_flops))
+    finally:
+        meter.settle_steps(begun)
+
+
 def train(
     model: Any,
     source: BatchSource,
@@ -282,6 +324,7 @@ def train(
 
     Raises:
         BudgetExceeded: not even the first step fits.
+        ConfigError: the meter prices another optimiser.
         ModelError: the loss is no longer finite, or nothing is trainable.
         StorageError: checkpoints cannot be written, belong to another run, or are lost with work
             that does not fit into the budget a second time.
@@ -289,21 +332,24 @@ def train(
     Warns:
         LoracastWarning: checkpoints are damaged, or work is done and charged a second time.
     """
+    if meter.optimizer != config.optimizer:
+        raise ConfigError(
+            f"the meter prices the optimizer {meter.optimizer!r} and the run takes "
+            f"{config.optimizer!r}; give both the same"
+        )
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
         if resume:
             run.restore()
-        done = run.result.steps
-        charge_lost_work_again(
+        check_lost_work(
             meter,
             folder,
-            attempt=run.attempt,
-            step=done,
+            step=run.result.steps,
             steps=config.steps,
+            saved_next=_block_end(config, run.result.steps, bool(validation)),
             batch=source.batch,
             validations=len(run.due(validation)),
         )
-        meter.settle_before(done)
         before = run.result.seconds
         started = time.monotonic()
         run.result.stopped = "completed"  # what did not fit before may fit now
@@ -311,45 +357,16 @@ def train(
         while run.result.steps < config.steps and run.result.stopped == "completed":
             start = run.result.steps
             end = _block_end(config, start, bool(validation))
-            block = [source.batch(step) for step in range(start, end)]
-            try:
-                block = block[: meter.reserve_steps(start, block)]
-            except BudgetExceeded:
-                if start == 0:
-                    raise
-                run.result.stopped = "budget"
+            while run.result.steps < end and run.result.stopped == "completed":
+                _slice(
+                    run, source, meter, end, lambda: before + time.monotonic() - started, progress
+                )
+            if run.result.steps == start:
                 break
-            for examples in block:
-                tick = time.monotonic()
-                loss, norms = run.step(examples)
-                step, now = run.result.steps, time.monotonic()
-                if norms:
-                    run.result.history.append(
-                        {
-                            "step": step,
-                            "train_loss": loss,
-                            "lr": config.learning_rate * _learning_rate(config, step - 1),
-                            "seconds": before + now - started,
-                        }
-                    )
-                    for name, norm in norms.items():
-                        run.result.grad_norms.setdefault(name, []).append(norm)
-                if progress is not None:
-                    tokens = sum(len(e) for e in examples)
-                    progress(
-                        Progress(
-                            step,
-                            config.steps,
-                            loss,
-                            tokens / (now - tick),
-                            meter.remaining_flops,
-                        )
-                    )
             run.validate_if_due(validation, meter)
             run.result.seconds = before + time.monotonic() - started
             run.result.flops = meter.spent_by(run.result.steps)
-            run.save(meter.attempt)
-            meter.settle_before(run.result.steps)
+            run.save()
         run.result.flops = meter.spent_by(run.result.steps)
     if run.best:
         with torch.no_grad():

@@ -6,19 +6,32 @@ really runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from loracast.flops import Architecture, CostTable, Ledger, LoraSpec, ValueSpec, get_convention
+from loracast.flops import (
+    Architecture,
+    CostTable,
+    Ledger,
+    LedgerEntry,
+    LoraSpec,
+    ValueSpec,
+    get_convention,
+    run_of,
+    trained_parameters,
+)
 from loracast.tasks import IGNORED, Example
 from loracast.training._attention import grouped_pays
 from loracast.training._batches import padded_length
 from loracast.training._loss import scored_positions
 
-__all__ = ["Meter"]
+__all__ = ["SLICE", "Meter"]
 
-RESERVED = "reserved"  # state of a ledger entry that is not settled yet
+# Steps that are reserved and settled together; a process that is killed is charged for all of the
+# slice it was in, at most so many steps less one that it did not run.
+SLICE = 5
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,7 @@ class Meter:
         values: the value interface, where the model has one.
         device: type of the device; on a CPU short sequences attend by plain products, whose
             backward recomputes nothing.
-
-    Its `attempt` is 0, and n for work that is done a further time because its checkpoints were
-    lost: such work has keys of its own, so that it is charged again.
+        optimizer: of the training, as in `TrainConfig`.
     """
 
     def __init__(
@@ -83,18 +94,20 @@ class Meter:
         validation_batch: int = 16,
         values: ValueSpec | None = None,
         device: str = "cpu",
+        optimizer: str = "adamw",
     ) -> None:
         self.ledger, self.stage = ledger, stage
         self.architecture, self.lora, self.values = architecture, lora, values
+        self.optimizer = optimizer
         self.convention = get_convention(ledger.convention)
         self._device = device
-        self.attempt = 0
         self.validation_batch = validation_batch
         self.validation_flops = sum(
             self._forward(validation[i : i + validation_batch])
             for i in range(0, len(validation), validation_batch)
         )
         self._prices: dict[_Shape, float] = {}
+        self._slice: tuple[str, list[float]] = "", []
 
     def _forward(self, rows: Sequence[Example]) -> float:
         shape = _Shape.of(rows)
@@ -111,55 +124,66 @@ class Meter:
         return float(table.total)
 
     def step_flops(self, examples: Sequence[Example]) -> float:
-        """One training step on these examples, padded as they will be."""
+        """One training step on these examples, padded as they will be: its update included."""
         shape = _Shape.of(examples)
         if shape not in self._prices:
             convention = self.convention
             if convention.name == "exact" and grouped_pays(self._device, shape.length):
                 convention = get_convention("exact", attention="eager")
+            lora = self.lora
+            if lora is not None and not shape.embedded:  # nothing trained feeds the first layer
+                lora = replace(lora, inputs_trained=False)
             table: CostTable = convention.train_step(
-                self.architecture, shape.rows, shape.length, self.lora, shape.scored
+                self.architecture, shape.rows, shape.length, lora, shape.scored
             )
             if self.values is not None and shape.embedded:
                 table = table + self.values.train_step(shape.embedded, shape.answered)
+            table = table + self._update(shape)
             self._prices[shape] = float(table.total)
         return self._prices[shape]
+
+    def _update(self, shape: _Shape) -> CostTable:
+        values = self.values if shape.embedded else None
+        trained = trained_parameters(
+            self.architecture, self.lora, values, answered=shape.answered > 0
+        )
+        return self.convention.update(trained, self.optimizer)
 
     @property
     def remaining_flops(self) -> float:
         """What the ledger has left."""
         return self.ledger.remaining_flops
 
-    def _key(self, start: int, kind: str = "train") -> str:
-        again = f"again-{self.attempt}/" if self.attempt else ""
-        return f"{self.stage}/{again}{kind}/{start:08d}"
-
     def reserve_steps(self, start: int, block: Sequence[Sequence[Example]]) -> int:
         """Reserve as many of the next steps as fit; returns how many.
 
-        A block that a killed process had reserved is taken over as it stands.
+        Steps that ran before, in a process that ended before their checkpoint was written, run
+        again and are paid again.
+
+        Args:
+            start: number of the first step, from 0.
+            block: the examples of each step.
 
         Raises:
             BudgetExceeded: not one step fits.
         """
         prices = [self.step_flops(examples) for examples in block]
-        held = [e for e in self.ledger.entries(RESERVED) if e.key == self._key(start)]
-        room = held[0].reserved_flops if held else self.ledger.remaining_flops
+        room = self.ledger.remaining_flops
         count, total = 0, 0.0
-        while count < len(prices) and total + prices[count] <= room * (1 + 1e-12):
+        while count < len(prices) and math.ceil(total + prices[count]) <= room:
             total += prices[count]
             count += 1
         if count == 0:
             count, total = 1, prices[0]  # the ledger refuses in its own words
-        self.ledger.reserve(self._key(start), total, stage=self.stage, kind="train")
+        key = f"{self.stage}/train/{start:08d}"
+        entry = self.ledger.begin(key, total, stage=self.stage, kind="train")
+        self._slice = entry.key, prices[:count]
         return count
 
-    def settle_before(self, step: int) -> None:
-        """Settle every block of this stage whose steps a checkpoint holds."""
-        for entry in self.ledger.entries(RESERVED):
-            ours = entry.stage == self.stage and entry.kind == "train"
-            if ours and int(entry.key.rsplit("/", 1)[1]) < step:
-                self.ledger.settle(entry.key)
+    def settle_steps(self, begun: int) -> None:
+        """Settle what was reserved last, for so many of its steps as have begun."""
+        key, prices = self._slice
+        self.ledger.settle(key, sum(prices[:begun]))
 
     @contextmanager
     def validation(self, step: int) -> Iterator[None]:
@@ -168,16 +192,22 @@ class Meter:
         Raises:
             BudgetExceeded: it does not fit.
         """
-        key = self._key(step, "validation")
+        key = f"{self.stage}/validation/{step:08d}"
         with self.ledger.charge(key, self.validation_flops, stage=self.stage, kind="validation"):
             yield
 
     def spent_by(self, step: int) -> float:
-        """FLOPs of this stage on its way to `step`: training and validation."""
-        return sum(
-            e.reserved_flops if e.settled_flops is None else e.settled_flops
-            for e in self.ledger.entries()
-            if e.stage == self.stage
-            and e.kind in ("train", "validation")
-            and int(e.key.rsplit("/", 1)[1]) <= step
-        )
+        """FLOPs of this stage on its way to `step`: training and validation, each run once.
+
+        What ran again after an interruption is in the ledger's sums, and in `repeated_flops`.
+        """
+        last: dict[str, LedgerEntry] = {}
+        for entry in self.ledger.entries("settled"):
+            block, run = run_of(entry.key)
+            if entry.stage != self.stage or entry.kind not in ("train", "validation"):
+                continue
+            at = int(block.rsplit("/", 1)[1])
+            known = last.get(block)
+            if at < step + (entry.kind == "validation"):
+                last[block] = entry if known is None or run > run_of(known.key)[1] else known
+        return sum(entry.settled_flops or 0.0 for entry in last.values())

@@ -15,6 +15,7 @@ import numpy as np
 from loracast.api import Annotator
 from loracast.api._annotation_inputs import series_of
 from loracast.errors import AnnotationError, ConfigError, DataError
+from loracast.flops import Ledger
 from loracast.series import SeriesFacts
 from loracast.studies.annotation._data import read_labelled
 from loracast.studies.annotation._teachers import RuleTeacher, label_of
@@ -36,6 +37,7 @@ def evaluate_file(
     rules: str = "published",
     budget: str | float = TUNE_BUDGET,
     out: Path | None = None,
+    ledger: Ledger | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Compare an annotator's labels with those of a file.
@@ -49,19 +51,21 @@ def evaluate_file(
         rules: "published" or "robust".
         budget: FLOPs of the tuning.
         out: folder of the tuned annotator; None keeps nothing.
+        ledger: that grants the tuning's budget, and is charged for tuning and answers.
         progress: called after every step of the tuning.
 
     Returns:
         `{"n", "unreadable" (ids of rows left out, constant or too short), "valid_json", "gold":
         {field: share}, "rule": {field: share}, "gold_n", "gold_lenient", "rule_gold" (the rules
-        against the labels), "majority", "tuned_on", "answers": [{id, field: label ..}]}`. `gold`
-        counts rows whose label is a single one; `gold_lenient` all that name a label, right where
-        the answer is one of those named.
+        against the labels), "majority", "tuned_on", "flops" (of the answers), "tuning_flops",
+        "answers": [{id, field: label ..}]}`. `gold` counts rows whose label is a single one;
+        `gold_lenient` all that name a label, right where the answer is one of those named.
 
     Raises:
         AnnotationError: a file that cannot be used.
         ConfigError: `tune` leaves nothing to test.
         AdapterError: no annotator, or one of another base.
+        BudgetExceeded: the budget, or the ledger, does not hold it.
     """
     records, unreadable = _describable(read_labelled(path))
     if not records:
@@ -86,10 +90,13 @@ def evaluate_file(
             rows,
             budget=budget,
             out=out,
+            ledger=ledger,
             progress=progress,
         )
     test = [r for i, r in enumerate(records) if i not in set(tuned_on)]
-    said = annotator.annotate([r.values for r in test], how="resample")
+    said = annotator.annotate([r.values for r in test], how="resample", ledger=ledger)
+    spent = annotator.annotation_report
+    assert spent is not None
     answers = [a.facts() for a in said]
     ruled = [label.facts for label in RuleTeacher(rules).describe(test)]
     gold = [_named(r) for r in test]
@@ -106,6 +113,8 @@ def evaluate_file(
         "rule_gold": {n: _agreement(ruled, gold, n) for n in fields},
         "majority": {n: _majority(gold, n) for n in fields},
         "tuned_on": tuned_on,
+        "flops": spent.flops,
+        "tuning_flops": 0.0 if annotator.fit_report is None else annotator.fit_report.flops,
         "answers": [
             {"id": r.id} | {n: label_of(a, n) for n in fields}
             for r, a in zip(test, answers, strict=True)

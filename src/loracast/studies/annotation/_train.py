@@ -19,6 +19,7 @@ import numpy as np
 from loracast.api import AnnotationEngine, Annotator
 from loracast.errors import ConfigError, StorageError
 from loracast.evaluation import robust_rules
+from loracast.flops import Ledger
 from loracast.studies._stages import StudyProgress
 from loracast.studies.annotation._data import read_labelled
 from loracast.studies.annotation._unseen import (
@@ -64,6 +65,7 @@ def train_annotator(
     seeds: Sequence[int] = EVALUATION_SEEDS,
     baselines: bool = True,
     training: Mapping[str, Any] | None = None,
+    ledger: Ledger | None = None,
     watcher: TrainWatcher | None = None,
 ) -> dict[str, Any]:
     """Train on the endless generated stream, calibrate, and score on unseen series.
@@ -90,6 +92,8 @@ def train_annotator(
         seeds: of the test sets.
         baselines: also score the rules, the untuned base and a few-shot prompt.
         training: dials of `TrainConfig`.
+        ledger: that grants the budget, and is charged for training and evaluation; without one
+            the evaluation is counted by ledgers that are thrown away.
         watcher: told how far it is.
 
     Returns:
@@ -97,7 +101,8 @@ def train_annotator(
 
     Raises:
         ConfigError: an option out of range, or a library that a baseline needs is missing.
-        BudgetExceeded: the budget does not hold one step.
+        BudgetExceeded: the budget does not hold one step, or the ledger not the budget or not
+            the evaluation.
         StorageError: `out` cannot be written, or belongs to another run.
         ModelError: the model cannot be loaded.
         AnnotationError: `data` cannot be used.
@@ -142,6 +147,7 @@ def train_annotator(
         calibration=calibration,
         out=out,
         training=training,
+        ledger=ledger,
         progress=None if watcher is None else watcher.trained,
     )
     report = annotator.fit_report
@@ -153,7 +159,7 @@ def train_annotator(
     untuned = "continuous" if numbers == "measured" else numbers
     base = AnnotationEngine.open(model, engine.untuned_settings(untuned)) if baselines else None
     shots = AnnotationEngine.open(model, engine.untuned_settings("digits")) if baselines else None
-    methods = score_unseen(engine, base, shots, sets, watcher)
+    methods = score_unseen(engine, base, shots, sets, watcher, ledger)
     result = {
         "schema_version": 1,
         "task": "annotation",
@@ -173,6 +179,7 @@ def train_annotator(
         "budget": {
             "limit_flops": report.limit_flops,
             "spent_flops": report.flops,
+            "repeated_flops": report.repeated_flops,
             "evaluation_flops": sum(m["flops"] or 0.0 for m in methods.values()),
         },
         "training": {

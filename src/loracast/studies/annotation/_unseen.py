@@ -24,6 +24,7 @@ from loracast.evaluation import (
     score_lists,
     trend_only_baseline,
 )
+from loracast.flops import Ledger
 from loracast.series import SeriesFacts, describe_chunk
 from loracast.studies._stages import Quiet, StudyProgress
 from loracast.studies.annotation._teachers import label_of
@@ -90,6 +91,7 @@ def score_unseen(
     shots: AnnotationEngine | None,
     sets: Sequence[UnseenSeries],
     watcher: StudyProgress | None = None,
+    ledger: Ledger | None = None,
 ) -> dict[str, Any]:
     """Every method on every test set.
 
@@ -100,6 +102,7 @@ def score_unseen(
             question; None, or where the model's context is too short, leaves it out.
         sets: test sets.
         watcher: told how far it is.
+        ledger: charged for what the models do; None charges ledgers that are thrown away.
 
     Returns:
         method -> `{"n", "flops", "seconds", "fields": {field: {"accuracy", "clear", "macro_f1",
@@ -113,9 +116,9 @@ def score_unseen(
         "trend_only": lambda s: _by_facts(s, lambda: trend_only_baseline(s.truth)),
         "published_rules": lambda s: _by_facts(s, lambda: [published_rules(v) for v in s.values]),
         "robust_rules": lambda s: _by_facts(s, lambda: [robust_rules(v) for v in s.values]),
-        "few_shot": lambda s: None if shots is None else _few_shot(shots, s),
-        "untuned": lambda s: None if base is None else _by_model(base, s),
-        "annotator": lambda s: _by_model(engine, s),
+        "few_shot": lambda s: None if shots is None else _few_shot(shots, s, ledger),
+        "untuned": lambda s: None if base is None else _by_model(base, s, ledger, "untuned"),
+        "annotator": lambda s: _by_model(engine, s, ledger, "annotator"),
     }
     watcher.stage("evaluation", len(methods) * len(sets))
     out = {}
@@ -138,7 +141,12 @@ def _by_facts(one: UnseenSeries, run: Callable[[], list[SeriesFacts]]) -> _Metho
 
 
 def _by_model(
-    engine: AnnotationEngine, one: UnseenSeries, shots: Sequence[Any] = (), n: int | None = None
+    engine: AnnotationEngine,
+    one: UnseenSeries,
+    ledger: Ledger | None,
+    method: str,
+    shots: Sequence[Any] = (),
+    n: int | None = None,
 ) -> _Method:
     started, total = time.monotonic(), 0.0
     values = one.values[:n]
@@ -147,7 +155,9 @@ def _by_model(
     said: list[Answer] = []
     for start in range(0, len(values), CHUNK):
         rows = slice(start, start + CHUNK)
-        part, flops = engine.counted_answers(shown[rows], values[rows], shots)
+        part, flops = engine.counted_answers(
+            shown[rows], values[rows], shots, ledger=ledger, stage=f"evaluation.{method}"
+        )
         said, total = said + part, total + flops
     return _Method(
         [a.facts for a in said],
@@ -160,7 +170,7 @@ def _by_model(
     )
 
 
-def _few_shot(engine: AnnotationEngine, one: UnseenSeries) -> _Method | None:
+def _few_shot(engine: AnnotationEngine, one: UnseenSeries, ledger: Ledger | None) -> _Method | None:
     rows = describe_chunk(TEST_SEEDS - 1, one.seed, 24, lengths=SHOT_LENGTHS)
     # Worked examples with different trends say more than any three.
     labels = dict.fromkeys(r.facts.trend for r in rows)
@@ -169,7 +179,7 @@ def _few_shot(engine: AnnotationEngine, one: UnseenSeries) -> _Method | None:
     values = [fit_length(v, points, "resample") for v in one.values[:FEW_SHOT_ROWS]]
     if not engine.fits(values, shots):
         return None
-    return _by_model(engine, one, shots, FEW_SHOT_ROWS)
+    return _by_model(engine, one, ledger, "few_shot", shots, FEW_SHOT_ROWS)
 
 
 def contradictions(answers: Sequence[SeriesFacts], fields: Sequence[str]) -> int:
