@@ -16,17 +16,21 @@ The command line prints it and exits with code 2.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AdapterError",
     "AnnotationError",
     "BudgetExceeded",
     "CodecError",
     "ConfigError",
+    "DamageWarning",
     "DataError",
     "LoracastError",
     "LoracastWarning",
     "ModelError",
     "StorageError",
+    "faults_in_one_line",
 ]
 
 
@@ -38,6 +42,10 @@ class LoracastError(Exception):
 
 class LoracastWarning(UserWarning):
     """Something was left out of the answer; the message names it."""
+
+
+class DamageWarning(LoracastWarning):
+    """Something on the disk is lost or damaged; the message says what is done instead."""
 
 
 class DataError(LoracastError):
@@ -70,3 +78,28 @@ class StorageError(LoracastError):
 
 class AnnotationError(LoracastError):
     """An annotation, or a teacher's answer, fails its checks."""
+
+
+def faults_in_one_line(error: Any) -> str:
+    """A pydantic report in one line: which field, what is wrong, what was got, of the first three.
+
+    Args:
+        error: a `pydantic.ValidationError`; of another exception, its own words.
+    """
+    if not hasattr(error, "error_count"):
+        return " ".join(str(error).split())[:300]
+    faults = error.errors(include_url=False)
+    more = f"; {len(faults) - 3} more faults" if len(faults) > 3 else ""
+    return "; ".join(map(_fault, faults[:3])) + more
+
+
+def _fault(fault: Any) -> str:
+    where = ".".join(map(str, fault["loc"]))
+    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
+    if fault["type"] == "extra_forbidden":
+        message = "no field has this name"
+    got = ""
+    if fault["type"] not in ("missing", "value_error", "json_invalid", "extra_forbidden"):
+        text = " ".join(repr(fault["input"]).split())
+        got = f" (got {text if len(text) <= 60 else text[:57] + '...'})"
+    return f"{where + ': ' if where else ''}{message}{got}"

@@ -62,7 +62,7 @@ def fitted(base: str, many: pd.DataFrame, tmp_path_factory: pytest.TempPathFacto
     from loracast import Forecaster
 
     out = tmp_path_factory.mktemp("fit") / "out"
-    forecaster = Forecaster.from_pretrained(base, seed=3, n_samples=6)
+    forecaster = Forecaster.from_pretrained(base, seed=3, n_samples=9)
     forecaster.fit(many, budget=2e10, max_steps=4, out=out, training={"batch_size": 2})
     return forecaster, Path(out)
 

@@ -122,7 +122,7 @@ def test_a_long_series_is_refused_or_resampled(annotator) -> None:
 )
 def test_a_series_without_a_description_is_refused_in_one_line(annotator, values, said) -> None:
     with pytest.raises((DataError, AnnotationError)) as caught:
-        annotator[0].annotate([np.arange(9.0), values])
+        annotator[0].annotate([np.arange(9.0), values], strict=True)
     assert said in str(caught.value) and "series '1'" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2

@@ -66,7 +66,7 @@ def test_a_saved_engine_forecasts_the_same_when_loaded(
 ) -> None:
     engine, ledger = _fitted(base, tmp_path, method)
     calibrate_spread(
-        engine, _panel(20).values, 20, 6, samples=6, seed=0, ledger=ledger, stage="calibrate"
+        engine, _panel(20).values, 20, 6, samples=10, seed=0, ledger=ledger, stage="calibrate"
     )
     assert len(engine.spread) == 6
     assert ledger.by_stage()["calibrate"] > 0

@@ -49,7 +49,7 @@ def test_steps_are_what_the_budget_affords(base: str, few: pd.DataFrame, budget:
 
 
 def test_too_small_a_budget_leaves_no_trace(base: str, few: pd.DataFrame, tmp_path: Path) -> None:
-    forecaster = Forecaster.from_pretrained(base, n_samples=3)
+    forecaster = Forecaster.from_pretrained(base, n_samples=9)
     before = forecaster.predict(2, frame=few)
     with pytest.raises(BudgetExceeded, match=r"one training step costs .* but the budget is"):
         forecaster.fit(few, budget=1e3, out=tmp_path / "out")
@@ -138,7 +138,7 @@ def test_a_killed_fit_without_room_for_what_ran_twice_says_so_and_goes_on_with_m
 
 def test_a_second_fit_starts_from_the_base(base: str, few: pd.DataFrame) -> None:
     options: dict[str, Any] = {"budget": 1e10, "max_steps": 2, "training": {"batch_size": 1}}
-    once = Forecaster.from_pretrained(base, n_samples=3)
+    once = Forecaster.from_pretrained(base, n_samples=9)
     once.fit(few, **options)
     expected = once.predict(2)
     once.fit(few[few.unique_id == "s1"], **options)
@@ -149,7 +149,7 @@ def test_a_second_fit_starts_from_the_base(base: str, few: pd.DataFrame) -> None
 def test_columns_are_remembered(base: str, few: pd.DataFrame) -> None:
     odd = few.rename(columns={"unique_id": "plant", "ds": "n", "y": "power"})
     names = {"id_col": "plant", "time_col": "n", "target_cols": ["power"]}
-    forecaster = Forecaster.from_pretrained(base, n_samples=2)
+    forecaster = Forecaster.from_pretrained(base, n_samples=9)
     forecaster.fit(odd, budget=1e10, max_steps=1, training={"batch_size": 1}, **names)
     frame = forecaster.predict(2, frame=odd)
     assert list(frame.columns)[:3] == ["plant", "n", "loracast"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loracast.api import Engine, FitPlan
+from loracast.api import Engine, FitPlan, Forecaster, _fitting
 from loracast.api._holdout import hold_out, plan_for, validation_examples
 from loracast.series import Panel
-from loracast.tasks import IGNORED
+from loracast.tasks import IGNORED, Example, ForecastTask
 
 
 def panel_of(lengths: list[int]) -> Panel:
@@ -86,3 +86,73 @@ def test_a_series_without_known_values_gives_no_example(engine: Engine) -> None:
     panel.values[0][:16] = np.nan
     held = hold_out(panel)
     assert len(validation_examples(engine, held, FitPlan(20, 5, context_steps=10))) == 1
+
+
+RAGGED = [400, 90, 60, 200]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param(RAGGED, id="ragged"),
+        pytest.param([40, 40, 40], id="few"),
+        pytest.param([12, 5, 3, 2, 9], id="short"),
+        pytest.param([300], id="one"),
+        pytest.param([50] * 20, id="many"),
+        pytest.param([*range(6, 90, 4)], id="many ragged"),
+        pytest.param([6] * 12, id="many short"),
+    ],
+)
+def test_no_calibration_truth_is_trained_on_or_chooses_the_checkpoint(
+    base: str, lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: every value of the panel is another number, so that each can be found again."""
+    panel = panel_of(lengths)
+    for i, values in enumerate(panel.values):
+        values[:, 0] = 1000 * i + np.arange(len(values)) + np.sin(np.arange(len(values)))
+    shown: set[float] = set()
+    example = ForecastTask.example
+
+    def spy(self: ForecastTask, window: np.ndarray, context_steps: int) -> Example:
+        shown.update(window.ravel().tolist())
+        return example(self, window, context_steps)
+
+    truths: list[np.ndarray] = []
+
+    def calibrate(
+        _engine: Engine, series: list[np.ndarray], contexts: list[int], horizon: int, **_: object
+    ) -> None:
+        truths.extend(s[n : n + horizon] for s, n in zip(series, contexts, strict=True))
+        assert all(n >= 2 for n in contexts)
+
+    monkeypatch.setattr(ForecastTask, "example", spy)
+    monkeypatch.setattr(_fitting, "calibrate_spread", calibrate)
+    forecaster = Forecaster.from_pretrained(base, "continuous")
+    forecaster.fit(panel, 1e12, max_steps=12, training={"batch_size": 4})
+    report = forecaster.fit_report
+    assert report is not None
+    assert report.n_validation > 0
+    unseen = {float(v) for truth in truths for v in truth.ravel()}
+    assert unseen
+    assert not unseen & shown
+    # All that may be seen was looked at: the windows of training, whatever the order.
+    engine = Engine.open(base, {"name": "continuous"})
+    held = hold_out(panel, calibrate=True)
+    trained = {float(v) for values in held.train.values for v in values.ravel()}
+    assert not unseen & trained
+    assert plan_for(engine, held.train).window_steps >= 2
+
+
+def test_calibration_takes_a_tenth_or_half_of_the_held_steps() -> None:
+    held = hold_out(panel_of([50] * 30), calibrate=True)
+    assert held.calibration is not None
+    assert held.validation is not None
+    assert (len(held.train), len(held.validation), len(held.calibration)) == (24, 3, 3)
+    held = hold_out(panel_of([100, 50]), calibrate=True)
+    assert held.calibration is not None
+    assert held.validation is not None
+    assert held.train.lengths.tolist() == [80, 40]
+    assert held.validation.lengths.tolist() == [90, 45]
+    assert held.calibration.lengths.tolist() == [100, 50]
+    assert (held.seen, held.shown) == ((80, 40), (90, 45))
+    assert hold_out(panel_of([100, 50])).calibration is None

@@ -13,7 +13,7 @@ import pytest
 
 from loracast import Forecaster
 from loracast.api import Annotator
-from loracast.errors import LoracastWarning, StorageError
+from loracast.errors import DamageWarning, StorageError
 from loracast.flops import Ledger
 
 WEIGHTS = Path("adapter") / "adapter_model.safetensors"
@@ -69,7 +69,7 @@ def test_a_fit_comes_back_to_lost_checkpoints(
         for path in sorted(checkpoints.glob("step-*"))[-1 if damage == "flip the newest" else 0 :]:
             _flip(path / "weights.safetensors")
         with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", LoracastWarning)
+            warnings.simplefilter("always", DamageWarning)
             fit(tmp_path / "a", 1e12)
         assert any("charged again" in str(w.message) for w in said)
         assert (tmp_path / "a" / WEIGHTS).read_bytes() == whole, damage
@@ -93,7 +93,7 @@ def test_a_fit_that_cannot_pay_twice_refuses_and_keeps_the_adapter(
         shutil.rmtree(tmp_path / "b" / "checkpoints")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LoracastWarning)
+                warnings.simplefilter("ignore", DamageWarning)
                 fit(tmp_path / "b", budget)
         except StorageError as error:
             assert "lost or damaged; training from there again costs" in str(error)
@@ -120,7 +120,7 @@ def test_a_damaged_calibration_is_made_again(
     changed = whole.replace('"sha256": "', '"sha256": "0')
     for text in ("[NaN]", "[1.0, 2.0]", changed, whole[:-9]):
         kept.write_text(text)
-        with pytest.warns(LoracastWarning, match="is damaged and made again"):
+        with pytest.warns(DamageWarning, match="is damaged and made again"):
             fit(tmp_path / "a", 1e12)
         assert kept.read_text() == whole
         assert (tmp_path / "a" / WEIGHTS).read_bytes() == adapter

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from loracast.cli._backtest import conclusion, table_of
-from loracast.evaluation import GlobalMLP
+from loracast.evaluation import BASELINES, GlobalMLP
 from loracast.series import read_panel
 
-METHODS = [
-    "adapted", "zero_shot", "naive", "seasonal_naive", "var5_log", "quadratic_growth", "global_mlp",
-]  # fmt: skip
+METHODS = ["adapted", "zero_shot", *BASELINES, "global_mlp"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,7 @@ def test_an_adapter_is_inspected_merged_and_used(
     assert facts["adapter"]["alpha"] == 8
     assert facts["n_channels"] == 2
     assert "rank=4" in run("adapters", "inspect", fitted / "adapter").out
-    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 2]
+    args = ["forecast", data / "pairs.h5", "--horizon", 2, "--samples", 9]
     adapted = run(*args, "--adapter", fitted)
     assert adapted.code == 0
     assert run(*args, "--adapter", fitted, "--seed", 1).out != adapted.out
@@ -65,10 +63,10 @@ def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
     args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 6, "--samples", 2]
     outcome = run(*args, "--adapter", fitted, "--json")
     rows = json.loads(outcome.out)
-    assert list(rows) == METHODS
+    assert list(rows) == [*METHODS, "about"]
     values = np.stack(read_panel(data / "pairs.h5").values)
     for horizon in (5, 6):
-        error = np.abs(values[:, 30 : 30 + horizon] - values[:, 29:30])
+        error = np.abs(values[:, 34 : 34 + horizon] - values[:, 33:34])
         assert rows["naive"][f"h{horizon}"]["mae"] == pytest.approx(error.mean())
     assert rows["global_mlp"]["h5"]["mae"] is None
     assert "--train-data" in rows["global_mlp"]["note"]
@@ -87,7 +85,7 @@ def test_without_an_adapter_the_base_stands_alone(run: Any, base: str, data: Pat
         "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--samples", 2,
         "--model", base, "--json",
     )  # fmt: skip
-    assert list(json.loads(outcome.out)) == METHODS[1:]
+    assert list(json.loads(outcome.out)) == [*METHODS[1:], "about"]
 
 
 def test_the_network_is_trained_on_other_series(
@@ -110,7 +108,7 @@ def test_the_network_is_trained_on_other_series(
 
 
 def row(mae5: float | None, mae9: float | None) -> dict[str, Any]:
-    cells = {"crps": None, "mase": None}
+    cells = {"crps": None, "mase": mae9}
     return {
         "h5": cells | {"mae": mae5}, "h9": cells | {"mae": mae9},
         "flops": None, "seconds": None, "note": "",
@@ -121,8 +119,10 @@ def test_the_sentence_names_winners_and_losses() -> None:
     rows = {"adapted": row(0.2, 0.3), "naive": row(0.1, 0.5), "var5_log": row(None, None)}
     text = conclusion(rows)
     assert text == (
-        "Lowest MAE: naive (h5); adapted (h9); at h9 the adapted model beats 1 of 1 other methods."
+        "Lowest MAE: naive (h5); adapted (h9); at h9 the adapted model beats 1 of 1 other methods. "
+        "Not scored: var5_log."
     )
+    assert conclusion(rows, True).endswith("trained on what is scored: this is no test of it.")
     assert conclusion({"naive": row(0.1, 0.5)}) == "Lowest MAE: naive (h5, h9)."
     assert conclusion({"naive": row(None, None)}) == "No method could be scored."
 
@@ -130,7 +130,7 @@ def test_the_sentence_names_winners_and_losses() -> None:
 def test_the_table_of_the_published_horizons_fits_eighty_columns() -> None:
     from rich.console import Console
 
-    cells = {"mae": 0.003214, "crps": 0.001234}
+    cells = {"mae": 0.003214, "crps": 0.001234, "mase": 0.012345}
     widest = {f"h{h}": cells for h in (5, 20, 30)} | {"flops": 3.7e15, "seconds": 154.2, "note": ""}
     table = table_of({"quadratic_growth": widest}, "t")
     text = "".join(piece.text for piece in Console(width=80).render(table))
@@ -144,3 +144,37 @@ def test_the_best_of_a_column_is_bold() -> None:
     assert first == ["0.2", "[bold]0.1[/bold]"]
     assert second == ["[bold]0.3[/bold]", "0.5"]
     assert [r.style for r in table.rows] == ["cyan", None]
+
+
+def test_a_backtest_of_the_training_file_says_so(run: Any, data: Path, fitted: Path) -> None:
+    args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--methods", "naive"]
+    outcome = run(*args, "--adapter", fitted)
+    assert "ON SERIES THE ADAPTER WAS TRAINED ON" in outcome.out
+    assert "note: the adapter was trained on the scored steps of 4 of these 4" in outcome.err
+    assert (
+        "steps of 4 of 4 forecasts" in run(*args, "--adapter", fitted, "--seen", "refuse").message
+    )
+    facts = json.loads(run(*args, "--adapter", fitted, "--json").out)["about"]
+    assert facts["seen"]["scored_on_training_data"]
+    assert "digests of 4 series" in run("adapters", "inspect", fitted).out
+    assert "got --seen 'never'" in run(*args, "--adapter", fitted, "--seen", "never").message
+
+
+def test_the_season_of_monthly_dates_is_a_year(
+    run: Any, tmp_path: Path, airline: np.ndarray
+) -> None:
+    file = tmp_path / "air.csv"
+    months = np.array("1949-01", dtype="datetime64[M]") + np.arange(144)
+    lines = [f"{month}-01,{value:g}" for month, value in zip(months, airline, strict=True)]
+    file.write_text("month,passengers\n" + "\n".join(lines) + "\n")
+    args = ["backtest", file, "--horizon", 12, "--methods", "naive,seasonal_naive"]
+    outcome = run(*args)
+    assert "season 12 (dates)" in outcome.out
+    assert "MASE h12" in outcome.out
+    rows = json.loads(run(*args, "--season", 6, "--windows", 2, "--step", 3, "--json").out)
+    assert rows["about"]["season"] == {"steps": [6], "from": "given", "n_forecasts": 2}
+    errors = [
+        np.abs(airline[start : start + 12] - np.tile(airline[start - 6 : start], 2)).mean()
+        for start in (129, 132)
+    ]
+    assert rows["seasonal_naive"]["h12"]["mae"] == pytest.approx(np.mean(errors))

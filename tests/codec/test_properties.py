@@ -22,12 +22,13 @@ CODECS = {
     "compact-asinh": make_codec("compact", digits=3, headroom=0.2, transform="asinh"),
     "mao": make_codec("mao", global_scale=2.0, signed=True, missing=True),
     "fung": make_codec("fung", signed=True, missing=True),
+    "fung-short": make_codec("fung", signed=True, missing=True, trailing_zeros=False),
     "miller": make_codec("miller", signed=True, missing=True),
     "llmtime": make_codec("llmtime"),
     "annotation": make_codec("annotation"),
 }
 COMPACT = [name for name in CODECS if name.startswith("compact")]
-TEXT = ["mao", "fung", "miller", "llmtime"]
+TEXT = ["mao", "fung", "fung-short", "miller", "llmtime"]
 
 NUMBERS = st.one_of(
     st.floats(-1e300, 1e300, allow_subnormal=False),
@@ -106,7 +107,7 @@ def test_compact_comes_back_within_half_a_local_step(name: str, data: st.DataObj
         assert abs(back[t, c] - value) <= share * max(gaps) * (1 + 1e-9) + slack
 
 
-@pytest.mark.parametrize("name", ["mao", "miller", "fung", "llmtime"])
+@pytest.mark.parametrize("name", ["mao", "miller", "fung", "fung-short", "llmtime"])
 @given(values=series(st.floats(-900.0, 900.0)))
 @settings(max_examples=60)
 def test_decimals_come_back_within_half_a_step(name: str, values: np.ndarray) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.optimize import root
 
 from loracast.errors import DataError
 from loracast.series import (
@@ -19,6 +21,16 @@ from loracast.series import (
     generate_lotka_volterra,
     generate_ou,
     read_panel,
+)
+
+PARAMETERS = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon_prey",
+    "epsilon_predator",
+    "saturation",
 )
 
 
@@ -33,35 +45,144 @@ def facts(panel: Panel) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("row", range(4))  # every four successive systems hold each regime
-def test_systems_solve_their_equations(systems: Panel, row: int) -> None:
-    """Another method, in populations instead of logarithms, at a tight tolerance."""
-    names = ("alpha", "beta", "gamma", "delta", "epsilon_prey", "epsilon_predator")
-    a, b, c, d, own_prey, own_predator = (facts(systems)[name][row] for name in names)
+def field_of(systems: Panel, row: int) -> Callable[[float, np.ndarray], list[float]]:
+    """The equations of one system in populations, written out once more."""
+    a, b, c, d, own_prey, own_predator, h = (facts(systems)[name][row] for name in PARAMETERS)
 
     def field(_: float, state: np.ndarray) -> list[float]:
         x, y = state
-        return [x * (a - b * y - own_prey * x), y * (-c + d * x - own_predator * y)]
+        met = x * y / (1 + h * x)
+        return [x * (a - own_prey * x) - b * met, y * (-c - own_predator * y) + d * met]
 
+    return field
+
+
+@pytest.mark.parametrize("row", range(8))  # each regime twice, six saturating
+def test_systems_solve_their_equations(systems: Panel, row: int) -> None:
+    """Another method, in populations instead of logarithms, at a tight tolerance."""
     values, times = systems.values[row], systems.times[row]
     truth = solve_ivp(
-        field, (0, 200), values[0], method="LSODA", t_eval=times, rtol=1e-11, atol=1e-13
+        field_of(systems, row),
+        (0, 200),
+        values[0],
+        method="LSODA",
+        t_eval=times,
+        rtol=1e-11,
+        atol=1e-13,
     ).y.T
-    # Worst relative difference measured over these four: 3.9e-8.
+    # Worst relative difference measured over these eight: 3.7e-8.
     assert np.abs(values / truth - 1).max() < 1e-6
+
+
+def test_both_laws_take_part(systems: Panel) -> None:
+    saturated = np.array(facts(systems)["saturation"]) > 0
+    assert 0.35 < saturated.mean() < 0.65
+    assert 0 < saturated[:8].sum() < 8, "the solver's test above is to see both"
 
 
 def test_the_textbook_systems_keep_their_invariant(systems: Panel) -> None:
     """Volterra 1926: delta x - gamma log x + beta y - alpha log y does not change."""
     found = facts(systems)
-    rows = [i for i, name in enumerate(found["regime"]) if name == "oscillatory"]
-    assert len(rows) == 50
+    rows = [
+        i
+        for i, name in enumerate(found["regime"])
+        if name == "oscillatory" and not found["saturation"][i]
+    ]
+    assert len(rows) > 15
     for i in rows:
         assert found["epsilon_prey"][i] == found["epsilon_predator"][i] == 0
         x, y = systems.values[i].T
         kept = found["delta"][i] * x - found["gamma"][i] * np.log(x)
         kept = kept + found["beta"][i] * y - found["alpha"][i] * np.log(y)
         assert np.ptp(kept) < 1e-7
+
+
+def test_what_grows_leaves_its_fixed_point_and_what_is_stable_returns(systems: Panel) -> None:
+    """Of the saturating systems, by the eigenvalues of the equations where nothing changes."""
+    found = facts(systems)
+    seen = Counter[str]()
+    for i, name in enumerate(found["regime"]):
+        if not found["saturation"][i] or name not in ("growing", "stable"):
+            continue
+        field = field_of(systems, i)
+        guess = systems.values[i].mean(axis=0)
+        # a closed loop's mean is near its fixed point; what died out returns to the prey's own
+        point = root(lambda s, field=field: np.array(field(0.0, s)) / s, guess).x
+        if point.min() <= 0:
+            continue
+        step = 1e-6 * point
+        columns = [
+            (np.array(field(0.0, point + e)) - np.array(field(0.0, point - e))) / (2 * e.sum())
+            for e in np.diag(step)
+        ]
+        rate = np.linalg.eigvals(np.stack(columns, axis=1)).real.max()
+        assert (rate > 0) == (name == "growing"), (i, name, rate)
+        seen[name] += 1
+    assert min(seen["growing"], seen["stable"]) > 15
+
+
+# Of the public set's systems 0..799: the 1 %, 50 % and 99 % quantiles of the figures below.
+PUBLISHED = {
+    "start": ((0.8039, 0.9958, 1.197), (0.8022, 0.9966, 1.195)),
+    "least": ((0.01806, 0.5029, 1.148), (0.005406, 0.1658, 0.8342)),
+    "greatest": ((1.08, 2.961, 9.741), (0.819, 1.137, 2.928)),
+    "mean": ((0.4167, 1.425, 5.933), (0.1396, 0.5293, 1.242)),
+    "span of logs": ((0.4134, 1.906, 5.133), (0.3116, 1.962, 5.509)),
+    "typical step of logs": ((0.03167, 0.1462, 0.4231), (0.02473, 0.1518, 0.3742)),
+    "growth not linear in the populations": (
+        (0.0004734, 0.007035, 0.06951),
+        (0.000376, 0.008473, 0.06165),
+    ),
+}
+
+
+def figures(values: np.ndarray) -> dict[str, np.ndarray]:
+    """What systems (N, T, 2) look like: each figure (N, 2) for prey and predator."""
+    logs = np.log(values)
+    growth = np.diff(logs, axis=1)
+    middle = (values[:, 1:] + values[:, :-1]) / 2
+    rows = np.concatenate([np.ones_like(middle[..., :1]), middle], axis=2)
+    left = [g - r @ np.linalg.lstsq(r, g, rcond=None)[0] for r, g in zip(rows, growth, strict=True)]
+    return {
+        "start": values[:, 0],
+        "least": values.min(axis=1),
+        "greatest": values.max(axis=1),
+        "mean": values.mean(axis=1),
+        "span of logs": np.ptp(logs, axis=1),
+        "typical step of logs": np.sqrt((growth**2).mean(axis=1)),
+        "growth not linear in the populations": np.sqrt((np.stack(left) ** 2).mean(axis=1)),
+    }
+
+
+def outside(found: dict[str, np.ndarray], quantiles: dict[str, np.ndarray]) -> list[str]:
+    """Figures of which a published quantile (3, 2) lies outside of the generated ones."""
+    return [
+        f"{name}, channel {c}: {quantiles[name][:, c]} not in {low[c]:.4f}..{high[c]:.4f}"
+        for name, values in found.items()
+        for low, high in [(values.min(axis=0), values.max(axis=0))]
+        for c in range(2)
+        if not (low[c] < quantiles[name][:, c]).all() or not (quantiles[name][:, c] < high[c]).all()
+    ]
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[str, np.ndarray]:
+    return figures(generate_lotka_volterra(600, seed=4).stack())
+
+
+def test_the_published_set_lies_within_by_its_stated_figures(
+    generated: dict[str, np.ndarray],
+) -> None:
+    stated = {name: np.array(pair).T for name, pair in PUBLISHED.items()}
+    assert outside(generated, stated) == []
+
+
+def test_the_published_set_lies_within(generated: dict[str, np.ndarray], shared_dir: Path) -> None:
+    published = read_panel(shared_dir / "data" / "lotka_volterra_dev.h5").stack()[:800]
+    seen = {k: np.quantile(v, [0.01, 0.5, 0.99], axis=0) for k, v in figures(published).items()}
+    for name, pair in PUBLISHED.items():
+        np.testing.assert_allclose(seen[name].T, pair, rtol=5e-3, err_msg=name)
+    assert outside(generated, seen) == []
 
 
 def test_regimes_are_balanced_and_numbers_positive(systems: Panel) -> None:

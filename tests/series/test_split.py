@@ -1,4 +1,4 @@
-"""Splits and windows: no series twice, no step lost, against slow counts."""
+"""Splits, windows and origins: no series twice, no step lost, against slow counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loracast.errors import DataError
-from loracast.series import Panel, sliding_windows, split_panel
+from loracast.series import Panel, rolling_origins, sliding_windows, split_panel
 
 
 def panel_of(lengths: list[int]) -> Panel:
@@ -90,3 +90,37 @@ def test_impossible_splits_are_refused() -> None:
         split_panel(panel_of([1] * 10), 8, 2, 1)
     with pytest.raises(DataError, match="counts >= 0"):
         split_panel(panel_of([1] * 10), 8, -2)
+
+
+def slow_origins(n_steps: int, horizon: int, n_windows: int, step: int) -> list[int]:
+    """From the end back: the last forecast ends with the series, each earlier one `step` before."""
+    found = []
+    end = n_steps
+    for _ in range(n_windows):
+        found.insert(0, end - horizon)
+        end -= step
+    return found
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_origins_count_from_the_end_of_each_series(data: st.DataObject) -> None:
+    lengths = np.array(data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=4)))
+    horizon, step = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 9))
+    n_windows = data.draw(st.integers(1, 4))
+    if n_windows > 1 and lengths.max() <= horizon + step * (n_windows - 1):
+        with pytest.raises(DataError, match=f"the longest series has {lengths.max()} steps"):
+            rolling_origins(lengths, horizon, n_windows, step)
+        return
+    found = rolling_origins(lengths, horizon, n_windows, step)
+    expected = [slow_origins(int(n), horizon, n_windows, step) for n in lengths]
+    assert found.T.tolist() == expected
+
+
+def test_origins_stand_a_horizon_apart_unless_told() -> None:
+    assert rolling_origins(np.array([100, 61]), 30, 2).tolist() == [[40, 1], [70, 31]]
+    with pytest.raises(DataError, match="which hold 3"):
+        rolling_origins(np.array([100]), 30, 10**12)
+    for wrong in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        with pytest.raises(DataError, match="expected each at least 1"):
+            rolling_origins(np.array([9]), *wrong)

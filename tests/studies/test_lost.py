@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from loracast.backbone import build_embedded, embedded_config
-from loracast.errors import LoracastWarning, StorageError
+from loracast.errors import DamageWarning, StorageError
 from loracast.flops import Ledger
 from loracast.series import Panel, write_hdf5
 from loracast.studies import Recipe, read_result, run_study
@@ -107,7 +107,7 @@ def test_checkpoints_lost_on_the_way(
     elif checkpoints.exists():
         _flip(max(checkpoints.iterdir()) / "weights.safetensors")
     with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", LoracastWarning)
+        warnings.simplefilter("always", DamageWarning)
         run_study(_recipe(home), out)
     _same_end(out, undisturbed)
     told = any("trained again is charged again" in str(w.message) for w in said)
@@ -126,7 +126,7 @@ def test_an_adapter_lost_after_the_study_is_written_again_for_nothing(
         shutil.rmtree(out / "adapter")
     else:
         _flip(out / WEIGHTS)
-    with pytest.warns(LoracastWarning, match="gone on with from its checkpoints"):
+    with pytest.warns(DamageWarning, match="gone on with from its checkpoints"):
         run_study(_recipe(home), out)
     _same_end(out, undisturbed)
     with Ledger(out / "ledger.sqlite") as one, Ledger(undisturbed / "ledger.sqlite") as two:
@@ -143,7 +143,7 @@ def test_what_does_not_fit_again_is_refused_and_the_result_stays(
     shutil.rmtree(out / "adapter")
     shutil.rmtree(out / "stages" / "final" / "checkpoints")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LoracastWarning)
+        warnings.simplefilter("ignore", DamageWarning)
         with pytest.raises(StorageError, match="lost or damaged; training from there again costs"):
             run_study(_recipe(home, spent * 1.01), out)
         assert (out / "result.json").read_bytes() == before

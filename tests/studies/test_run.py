@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loracast.api import backtest_panel
 from loracast.backbone import build_embedded, embedded_config
 from loracast.errors import BudgetExceeded, ConfigError, DataError, StorageError
 from loracast.flops import Ledger
-from loracast.series import Panel, write_hdf5
+from loracast.series import Panel, read_panel, write_hdf5
 from loracast.studies import Recipe, load_recipe, read_result, run_study
 
 
@@ -102,6 +103,18 @@ def test_the_mae_is_that_of_the_kept_forecast(whole: Path, home: Path) -> None:
     expected = np.mean(np.abs(np.median(samples, axis=1) - truth))
     result = read_result(whole / "result.json")
     assert result.test["adapted"].horizons[5].mae == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_backtest_of_the_same_file_scores_its_test_series_only(whole: Path, home: Path) -> None:
+    """As README shows it: the adapter knows which series trained, calibrated or chose it."""
+    panel = read_panel(home / "data.h5")
+    options = {"adapter": whole / "adapter", "context": 25, "horizon": 5, "methods": ["naive"]}
+    found = backtest_panel(panel, **options)
+    alone = backtest_panel(panel.select([11, 12, 13]), **options)
+    assert found.facts["seen"]["n_seen"] == 11
+    assert found.facts["n_series"] == 3
+    assert found.rows["naive"]["h5"] == alone.rows["naive"]["h5"]
+    assert "the 3 of 14 forecasts" in found.facts["notes"][0]
 
 
 def test_run_again_changes_nothing_and_spends_nothing(whole: Path, home: Path) -> None:

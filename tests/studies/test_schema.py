@@ -75,7 +75,7 @@ def test_fields_are_those_of_the_design(tmp_path: Path) -> None:
     assert list(written["budget"]) == budget.split()
     stage = "name config train_loss val_loss metrics flops seconds status note"
     assert list(written["stages"][0]) == stage.split()
-    scores = "mae mse rmse mape mase crps coverage80"
+    scores = "mae mae_median mse rmse mape mase crps crps_median coverage80"
     assert list(written["test"]["adapted"]["h5"]) == scores.split()
     assert set(written["test"]["adapted"]) == {"h5", "h20", "flops", "seconds", "note"}
 

@@ -17,7 +17,7 @@ import torch
 
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
-from loracast.errors import BudgetExceeded, LoracastWarning, ModelError, StorageError
+from loracast.errors import BudgetExceeded, DamageWarning, ModelError, StorageError
 from loracast.flops import Ledger
 from loracast.tasks import Example
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
@@ -324,7 +324,7 @@ def test_lost_work_is_done_again_charged_again_and_said(
         if (start := int(e.key.rsplit("/", 1)[1])) > left or (e.kind == "train" and start == left)
     )
     assert again > 0
-    with pytest.warns(LoracastWarning) as said:
+    with pytest.warns(DamageWarning) as said:
         weights, result, spent = _train(base, tmp_path)
     assert any("trained again is charged again" in str(w.message) for w in said)
     assert _same(weights, undisturbed[0])
@@ -346,7 +346,7 @@ def test_work_lost_twice_is_charged_three_times(
     _train(base, tmp_path)
     for times in (2, 3):
         shutil.rmtree(tmp_path / "checkpoints")
-        with pytest.warns(LoracastWarning, match="charged again"):
+        with pytest.warns(DamageWarning, match="charged again"):
             weights, _, spent = _train(base, tmp_path)
         assert _same(weights, undisturbed[0])
         assert spent == times * undisturbed[2]
@@ -364,7 +364,7 @@ def test_lost_work_that_does_not_fit_again_is_refused_before_it_begins(
     _loses(tmp_path, what)
     kept = _steps_kept(tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LoracastWarning)
+        warnings.simplefilter("ignore", DamageWarning)
         with pytest.raises(
             StorageError, match="lost or damaged; training from there again"
         ) as caught:
@@ -373,7 +373,7 @@ def test_lost_work_that_does_not_fit_again_is_refused_before_it_begins(
     assert _steps_kept(tmp_path) == kept
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.spent_flops == whole
-    with pytest.warns(LoracastWarning) as said:
+    with pytest.warns(DamageWarning) as said:
         weights, result, _ = _train(base, tmp_path, limit=2 * whole)
     assert "charged again" in str(said[-1].message)
     assert (result.steps, result.stopped) == (12, "completed")
@@ -390,11 +390,11 @@ def test_stopped_and_lost_ends_as_if_left_alone(
     """Stopped within a block, its checkpoints deleted, stopped again, and run to the end."""
     for _ in range(2):
         with pytest.raises(Interrupted), warnings.catch_warnings():
-            warnings.simplefilter("ignore", LoracastWarning)
+            warnings.simplefilter("ignore", DamageWarning)
             _train(base, tmp_path, fail_after=stop_after)
         shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LoracastWarning)
+        warnings.simplefilter("ignore", DamageWarning)
         weights, result, spent = _train(base, tmp_path)
     assert _same(weights, undisturbed[0])
     assert result.steps == 12

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from loracast.adapters._sync import sync_files
-from loracast.errors import AdapterError, LoracastWarning, StorageError
+from loracast.errors import AdapterError, DamageWarning, StorageError
 
 __all__ = [
     "check_digests",
@@ -88,7 +88,7 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     """What `write_sealed` wrote; None where there is no such file or it is damaged.
 
     Warns:
-        LoracastWarning: it is damaged, and what it held has to be made again.
+        DamageWarning: it is damaged, and what it held has to be made again.
     """
     try:
         said = parse_finite(path.read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        warnings.warn(f"{path} is damaged and made again: {error}", LoracastWarning, stacklevel=3)
+        warnings.warn(f"{path} is damaged and made again: {error}", DamageWarning, stacklevel=3)
         return None
     return said
 

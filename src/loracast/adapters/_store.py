@@ -42,7 +42,7 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import AdapterError, LoracastError, StorageError
+from loracast.errors import AdapterError, LoracastError, StorageError, faults_in_one_line
 
 __all__ = [
     "MANIFEST",
@@ -185,13 +185,10 @@ def read_manifest(folder: Path) -> AdapterManifest:
                 "update loracast"
             )
         manifest = AdapterManifest.model_validate(said | {"format_version": version})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = " ".join(first["msg"].split())
-        raise AdapterError(f"{path} is not a valid adapter manifest: {where}: {message}") from error
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path} is not a valid adapter manifest: {error}") from error
+    except (OSError, ValueError, ValidationError) as error:
+        raise AdapterError(
+            f"{path} is not a valid adapter manifest: {faults_in_one_line(error)}"
+        ) from error
     seal = said.pop("sha256", "")
     if (version >= 2 or seal or manifest.files) and text_sha256(said) != seal:
         raise AdapterError(

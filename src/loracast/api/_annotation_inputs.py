@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from loracast.api._inputs import as_panel
+from loracast.api._skipping import Skipped, left_out
 from loracast.errors import AnnotationError, DataError
 from loracast.series import Panel
 from loracast.tasks.annotation import fit_length
 
-__all__ = ["OneSeries", "described_series", "series_of"]
+__all__ = ["OneSeries", "describable", "described_series", "series_of"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,53 @@ def series_of(frame: Any) -> list[OneSeries]:
     for one in series:
         _check(one.id, one.values, "")
     return series
+
+
+def describable(
+    frame: Any, max_points: int, how: str, strict: bool
+) -> tuple[list[OneSeries], list[np.ndarray], tuple[Skipped, ...]]:
+    """The series that can be described, as they are and as they are shown, and the others.
+
+    Args:
+        frame: as in `series_of`.
+        max_points: the longest series to show.
+        how: "refuse" a longer one, or "resample" it.
+        strict: stop at the first series that cannot be described.
+
+    Returns:
+        M series, M arrays (T,) to show, and N - M that are left out, with their reasons.
+
+    Raises:
+        DataError, AnnotationError: none can be described, or, where `strict`, one cannot; or
+            several channels.
+    """
+    if isinstance(frame, np.ndarray) and frame.ndim == 1:
+        frame = [frame]
+    several = isinstance(frame, list | tuple)
+    panel = None if several else as_panel(frame, strict=strict)
+    skipped = [] if panel is None else list(left_out(panel))
+    series, shown, first = [], [], None
+    for i in range(len(frame) if panel is None else len(panel)):
+        try:
+            if panel is None:
+                one = _of_array(i, frame[i])
+                _check(one.id, one.values, "")
+            else:
+                (one,) = series_of(panel.select([i]))
+            values = described_series(one, max_points, how)
+        except (DataError, AnnotationError) as problem:
+            if strict or (panel is not None and panel.n_channels != 1):
+                raise
+            first = first or problem
+            skipped.append(Skipped(str(i) if panel is None else panel.ids[i], str(problem)))
+        else:
+            series.append(one)
+            shown.append(values)
+    if first is not None and not series:
+        raise first
+    if not series:
+        series_of(frame)  # says that there is none
+    return series, shown, tuple(skipped)
 
 
 def _of_array(number: int, values: Any) -> OneSeries:

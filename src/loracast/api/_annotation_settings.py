@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from loracast.errors import AdapterError
+from loracast.errors import AdapterError, faults_in_one_line
 from loracast.tasks.annotation import LABEL_FIELDS
 
 __all__ = ["ANNOTATOR_FILE", "LONGEST_SERIES", "AnnotatorSettings", "read_settings"]
@@ -69,5 +69,6 @@ def read_settings(folder: Path) -> AnnotatorSettings:
             )
         return AnnotatorSettings.model_validate(data)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise AdapterError(f"{path} is not a valid annotator: {reason}") from error
+        raise AdapterError(
+            f"{path} is not a valid annotator: {faults_in_one_line(error)}"
+        ) from error

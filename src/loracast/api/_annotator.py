@@ -11,7 +11,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ import numpy as np
 from loracast.adapters import AdapterConfig
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator, most_steps
-from loracast.api._annotation_inputs import described_series, series_of
+from loracast.api._annotation_inputs import describable
 from loracast.api._annotation_rows import LabelledSeries
 from loracast.api._annotation_settings import LONGEST_SERIES, AnnotatorSettings
 from loracast.api._fitting import validated
 from loracast.api._inputs import adapter_folder, copy_adapter
+from loracast.api._skipping import Skipped, warn_of_skipped
 from loracast.api._spending import spending
 from loracast.errors import ConfigError, ModelError
 from loracast.flops import Ledger, parse_flops
@@ -47,11 +48,13 @@ class AnnotationReport:
         flops: of the language model.
         seconds: of wall time.
         n_series: N.
+        skipped: series that could not be described, with their reasons.
     """
 
     flops: float
     seconds: float
     n_series: int
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Annotator:
@@ -240,6 +243,7 @@ class Annotator:
         ledger: Ledger | None = None,
         value_unit: str | None = None,
         index_unit: str | None = None,
+        strict: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> list[Annotation]:
         """Describe every series.
@@ -256,6 +260,8 @@ class Annotator:
             ledger: to charge in place of a budget.
             value_unit: what a value is counted in; passed on.
             index_unit: what a step is counted in; passed on.
+            strict: stop at a series that cannot be described. Otherwise it is left out with a
+                `LoracastWarning`, and `annotation_report.skipped` names it.
             progress: called with the number of series just described.
 
         Returns:
@@ -263,19 +269,21 @@ class Annotator:
             one into words, in English, French or Chinese.
 
         Raises:
-            DataError: series that cannot be described, in one line.
+            DataError: no series that can be described, or, where `strict`, one that cannot.
             AnnotationError: a series that is too long, an unknown `how`, or a threshold outside
                 0 to 1 or of an unknown field.
             BudgetExceeded: it does not fit.
             ConfigError: a budget and a ledger.
         """
         check_threshold(threshold)
-        series = series_of(frame)
         points = self.engine.settings.max_points if max_points is None else max_points
         if points < 2:
             raise ConfigError(f"got max_points={points}; expected at least 2")
-        shown = [described_series(s, points, how) for s in series]
+        series, shown, skipped = describable(frame, points, how, strict)
         answers = self._answered(shown, [s.values for s in series], budget, ledger, progress)
+        assert self.annotation_report is not None
+        self.annotation_report = replace(self.annotation_report, skipped=skipped)
+        warn_of_skipped(skipped, len(series) + len(skipped))
         return [
             Annotation.from_facts(
                 answer.facts,

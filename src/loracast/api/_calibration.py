@@ -16,7 +16,7 @@ __all__ = ["calibrate_spread"]
 def calibrate_spread(
     engine: Engine,
     series: Sequence[np.ndarray],
-    context_steps: int,
+    context_steps: int | Sequence[int],
     horizon: int,
     *,
     samples: int,
@@ -30,8 +30,9 @@ def calibrate_spread(
 
     Args:
         engine: the fitted model.
-        series: N arrays (T_n, C); those not longer than the context are left out.
-        context_steps: steps shown of each.
+        series: N arrays (T_n, C); those not longer than the context are left out. What follows the
+            context must be new to the model, and to the choice of its checkpoint.
+        context_steps: steps shown of each, or of every series its own.
         horizon: H, steps to learn factors for, at most.
         samples: S paths a series.
         seed: of the draws.
@@ -40,15 +41,17 @@ def calibrate_spread(
 
     Raises:
         BudgetExceeded: it does not fit.
+        ConfigError: fewer samples than an 80 % band wants.
     """
+    counts = [context_steps] * len(series) if isinstance(context_steps, int) else context_steps
     usable = [
-        s
-        for s in series
-        if len(s) > context_steps and np.isfinite(s[:context_steps]).any(axis=0).all()
+        (s, n)
+        for s, n in zip(series, counts, strict=True)
+        if len(s) > n and np.isfinite(s[:n]).any(axis=0).all()
     ]
     if not engine.task.continuous or not usable or horizon < 1:
         return
-    contexts = [s[:context_steps] for s in usable]
+    contexts = [s[:n] for s, n in usable]
     engine.spread = ()
     drawn = engine.sample(
         contexts,
@@ -58,10 +61,11 @@ def calibrate_spread(
         seed=seed,
         ledger=ledger,
         stage=stage,
+        widen=False,
     )
     paths, truth = [], []
-    for values, prompt, sampled in zip(usable, engine.prompts(contexts), drawn, strict=True):
-        known = values[context_steps : context_steps + horizon]
+    for (values, n), prompt, sampled in zip(usable, engine.prompts(contexts), drawn, strict=True):
+        known = values[n : n + horizon]
         paths.append(np.stack([engine.task.scaled(path, prompt) for path in sampled]))
         truth.append(engine.task.scaled(known, prompt))
     engine.spread = spread_factors(paths, truth)

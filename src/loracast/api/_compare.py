@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loracast.api._engine import Engine
+from loracast.api._sampling import model_notes
 from loracast.errors import ConfigError, DataError
 from loracast.evaluation import BASELINES, METRICS, run_baseline, score_horizons
 from loracast.flops import Ledger
@@ -60,6 +61,7 @@ def score_samples(
     samples: np.ndarray,
     contexts: Sequence[np.ndarray],
     horizons: Sequence[int],
+    seasons: Sequence[int | None] | None = None,
 ) -> Row:
     """Scores of sampled paths; the point forecast is their median.
 
@@ -68,6 +70,7 @@ def score_samples(
         samples: (N, S, H, C).
         contexts: N arrays (T_n, C).
         horizons: each from 1 to H.
+        seasons: of each series, for MASE; None, or None for one, is 1.
 
     Returns:
         `{"h5": {"mae": ..., ...}, ...}`.
@@ -76,7 +79,15 @@ def score_samples(
         DataError: shapes that do not agree.
     """
     point = np.median(samples, axis=1)
-    return dict(score_horizons(truth, point, samples, contexts, horizons=horizons))
+    scores = score_horizons(
+        truth, point, samples, contexts, horizons=horizons, seasonality=_steps(seasons)
+    )
+    return dict(scores)
+
+
+def _steps(seasons: Sequence[int | None] | None) -> int | list[int]:
+    """Seasons as MASE wants them."""
+    return 1 if seasons is None else [m or 1 for m in seasons]
 
 
 def baseline_rows(
@@ -87,6 +98,7 @@ def baseline_rows(
     seed: int,
     horizons: Sequence[int],
     global_mlp: Any | None = None,
+    seasons: Sequence[int | None] | None = None,
 ) -> tuple[dict[str, Row], dict[str, np.ndarray | None]]:
     """Forecast and score every named baseline.
 
@@ -99,6 +111,8 @@ def baseline_rows(
         seed: of sampled paths.
         horizons: each from 1 to H.
         global_mlp: a fitted `evaluation.GlobalMLP`, for the method of that name.
+        seasons: N steps of a season, None where none is known, for methods that have a use for
+            it and for MASE; None lets the methods look for it, and MASE takes 1.
 
     Returns:
         rows, name -> `{"h5": {...}, ..., "flops": None, "seconds": s, "note": text}`, and points,
@@ -112,7 +126,9 @@ def baseline_rows(
     points: dict[str, np.ndarray | None] = {}
     for name in names:
         try:
-            row, points[name] = _baseline(name, contexts, truth, seed, horizons, global_mlp)
+            row, points[name] = _baseline(
+                name, contexts, truth, seed, horizons, global_mlp, seasons
+            )
         except (ConfigError, DataError) as problem:
             row, points[name] = missing_row(horizons, f"does not apply: {problem}"), None
         rows[name] = row
@@ -126,6 +142,7 @@ def _baseline(
     seed: int,
     horizons: Sequence[int],
     global_mlp: Any | None,
+    seasons: Sequence[int | None] | None,
 ) -> tuple[Row, np.ndarray | None]:
     horizon = truth.shape[1]
     if name == GLOBAL_MLP:
@@ -134,8 +151,17 @@ def _baseline(
             return missing_row(horizons, note), None
         found = global_mlp.forecast(contexts, horizon)
     else:
-        found = run_baseline(name, contexts, horizon, seed=seed)
-    row: Row = dict(score_horizons(truth, found.point, found.samples, contexts, horizons=horizons))
+        found = run_baseline(name, contexts, horizon, seed=seed, season=seasons)
+    row: Row = dict(
+        score_horizons(
+            truth,
+            found.point,
+            found.samples,
+            contexts,
+            horizons=horizons,
+            seasonality=_steps(seasons),
+        )
+    )
     return row | {"flops": None, "seconds": found.seconds, "note": found.note}, found.point
 
 
@@ -152,6 +178,7 @@ def model_row(
     stage: str,
     note: str = "",
     progress: Callable[[int], None] | None = None,
+    seasons: Sequence[int | None] | None = None,
 ) -> tuple[Row, np.ndarray]:
     """Forecast with a language model and score it.
 
@@ -167,6 +194,7 @@ def model_row(
         stage: its name there, of this forecast alone.
         note: goes into the row.
         progress: called with the number of steps just completed, N x S x H in all.
+        seasons: as in `baseline_rows`, for MASE.
 
     Returns:
         The row, and the samples (N, S, H, C).
@@ -187,6 +215,8 @@ def model_row(
         progress=progress,
     )
     seconds = time.perf_counter() - started
-    row = score_samples(truth, drawn, contexts, horizons)
+    row = score_samples(truth, drawn, contexts, horizons, seasons)
     flops = ledger.charged_flops - before
+    notes = [note, *model_notes(engine, truth.shape[2], drawn.shape[0] * samples)]
+    note = "; ".join(filter(None, notes))
     return row | {"flops": flops, "seconds": seconds, "note": note}, drawn

@@ -21,6 +21,20 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
+from loracast.api._bounds import hold, path_limits
+from loracast.api._hindcast import (
+    HINDCAST_SAMPLES,
+    HINDCAST_STEPS,
+    context_factors,
+    hindcasts,
+)
+from loracast.api._shown import (
+    check_positions,
+    default_context,
+    misfit,
+    told_together,
+    window_steps,
+)
 from loracast.api._spending import spending, work_sha256
 from loracast.api._spread import widened
 from loracast.backbone import (
@@ -48,11 +62,6 @@ from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
 
 __all__ = ["Engine", "FitPlan"]
 
-# Tokens of a training window and of a context shown by default: what the embedded base was
-# pretrained on, and that less a horizon; in steps where a step is one position.
-WINDOW_TOKENS, PROMPT_TOKENS = 560, 440
-WINDOW_STEPS, PROMPT_STEPS = 192, 160
-
 
 @dataclass(frozen=True)
 class FitPlan:
@@ -71,6 +80,13 @@ class FitPlan:
     context_range: tuple[float, float] = (0.3, 1.0)
     context_steps: int = 70
     validation_rows: int = 64
+
+
+def _times(spread: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Factors of a spread, () for none, all times one more."""
+    if factor == 1.0:
+        return spread
+    return tuple(factor * each for each in spread or (1.0,))
 
 
 class Engine:
@@ -99,10 +115,12 @@ class Engine:
             codec,
             [int(i) for i in vocabulary.to_model(ids)],
             None if bos is None else int(vocabulary.to_model([bos])[0]),
+            backbone.positions,
         )
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
         self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
+        self.held_paths = 0  # of the last `sample`, how many met the limits of `_bounds`
 
     @classmethod
     def open(
@@ -247,25 +265,42 @@ class Engine:
             progress=progress,
         )
 
-    def window_steps(self, n_channels: int) -> int:
-        """Steps of a training window, at most."""
-        if self.task.continuous:
-            return WINDOW_STEPS
-        width = self.task.grammar(n_channels).max_symbols_per_step
-        return max(2, (WINDOW_TOKENS - 1) // width)
+    @property
+    def misfit(self) -> str:
+        """Why forecasts of the bare base would be noise; "" where nothing speaks against them."""
+        return "" if self.adapter is not None else misfit(self.backbone, self.codec)
 
-    def shown_steps(self, n_channels: int) -> int:
-        """How many steps of the past the model is shown, at most."""
-        if self.task.continuous:
-            return PROMPT_STEPS
-        return max(2, PROMPT_TOKENS // self.task.grammar(n_channels).max_symbols_per_step)
+    def channel_groups(self, n_channels: int) -> list[slice]:
+        """Channels that are forecast together.
+
+        All, or one by one where there are more of them than the model has ever seen together: it
+        would go on with the others as constants.
+        """
+        known = None if self.backbone.card is None else self.backbone.card.channels
+        if known is not None and self.adapter is not None:
+            known = None if self.manifest is None else max(known, self.manifest.n_channels)
+        if known is None or n_channels <= known:
+            return [slice(0, n_channels)]
+        return [slice(c, c + 1) for c in range(n_channels)]
+
+    def window_steps(self, panel: Panel) -> int:
+        """Steps of a training window where nobody asked for a number; see `_shown`."""
+        return window_steps(self.task, panel)
+
+    def default_context(self, values: np.ndarray) -> int:
+        """Last steps of a history (T, C) shown where nobody asked for a number; see `_shown`."""
+        made_for = 0 if self.manifest is None else self.manifest.context_steps
+        groups = self.channel_groups(values.shape[1])
+        return min(default_context(self.task, values[:, group], made_for) for group in groups)
+
+    def _pieces(self, contexts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Series by series, and of each its groups of channels."""
+        groups = self.channel_groups(contexts[0].shape[1]) if len(contexts) else []
+        return [context[:, group] for context in contexts for group in groups]
 
     def prompts(self, contexts: Sequence[np.ndarray]) -> list[Prompt]:
-        """Encoded contexts, each cut on the left to what the model is meant to read."""
-        out = []
-        for context in contexts:
-            out.append(self.task.prompt(context[-self.shown_steps(context.shape[1]) :]))
-        return out
+        """Encoded contexts, every step of them; several a series where channels go apart."""
+        return [self.task.prompt(piece) for piece in self._pieces(contexts)]
 
     def _automata(self, prompts: Sequence[Prompt]) -> list[TokenAutomaton]:
         made: dict[int, TokenAutomaton] = {}
@@ -293,11 +328,36 @@ class Engine:
         return float(table.total)
 
     def forecast_flops(
-        self, contexts: Sequence[np.ndarray], horizon: int, samples: int, convention: str = "exact"
+        self,
+        contexts: Sequence[np.ndarray],
+        horizon: int,
+        samples: int,
+        convention: str = "exact",
+        *,
+        widen: bool | None = None,
     ) -> float:
-        """The most a forecast can cost, before it runs."""
-        prompts = self.prompts(contexts)
-        return self.work_flops(self._plan(prompts, horizon, samples), convention)
+        """The most a forecast can cost, before it runs; arguments as in `sample`."""
+        most = self.work_flops(self._plan(self.prompts(contexts), horizon, samples), convention)
+        if self._widens(widen, samples):
+            pieces = self._pieces(contexts)
+            made = hindcasts(pieces, [""] * len(pieces))
+            most += self._hindcast_flops(self.prompts([h.context for h in made]), convention)
+        return most
+
+    def _widens(self, widen: bool | None, samples: int) -> bool:
+        """Whether hindcasts are made: by default of an adapted model that samples numbers."""
+        if widen and not self.task.continuous:
+            raise ConfigError(
+                f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
+                "are sampled: use codec 'continuous', or leave widen out"
+            )
+        wanted = self.adapter is not None if widen is None else widen
+        return wanted and self.task.continuous and samples > 1
+
+    def _hindcast_flops(self, prompts: Sequence[Prompt], convention: str) -> float:
+        if not prompts:
+            return 0.0
+        return self.work_flops(self._plan(prompts, HINDCAST_STEPS, HINDCAST_SAMPLES), convention)
 
     def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
         lengths = [len(p.ids) for p in prompts]
@@ -317,6 +377,7 @@ class Engine:
         ledger: Ledger | None = None,
         stage: str = "forecast",
         progress: Callable[[int], None] | None = None,
+        widen: bool | None = None,
     ) -> np.ndarray:
         """Sampled futures of N contexts.
 
@@ -330,12 +391,19 @@ class Engine:
             ledger: charged before the work starts; None charges one that is thrown away.
             stage: its name there.
             progress: called with the number of steps just completed, N x S x H in all.
+            widen: draw samples apart, about their median, of a series whose own last steps the
+                model clearly misses when it forecasts them from before (see `_hindcast`); costs
+                two short forecasts more a series. None: of an adapted model that samples
+                numbers.
 
         Returns:
-            (N, S, H, C) float64 in original units.
+            (N, S, H, C) float64 in original units, each path inside the limits of `_bounds`;
+            `held_paths` says how many of the N x S met them.
 
         Raises:
-            DataError: no series, an unusable context, a horizon or sample count below 1.
+            DataError: no series, an unusable context, a horizon or sample count below 1, or a
+                context that with its forecast is longer than the model's positions.
+            ConfigError: `widen` where no numbers are sampled.
             BudgetExceeded: the ledger refuses.
         """
         if horizon < 1:
@@ -344,7 +412,20 @@ class Engine:
             raise ConfigError(f"got {samples} samples; expected at least 1")
         if len({c.shape[1] for c in contexts}) != 1:
             raise DataError("got series with different numbers of channels; forecast them apart")
+        pieces, parts = self._pieces(contexts), len(self.channel_groups(contexts[0].shape[1]))
+        if parts > 1:
+            keys = [f"{key}/{part}" for key in keys for part in range(parts)]
+            progress = None if progress is None else told_together(parts, progress)
         prompts = self.prompts(contexts)
+        check_positions(self.task, prompts, [len(p) for p in pieces], keys, horizon)
+        limits = [
+            path_limits(piece, horizon, logs=self.codec.shows_logs(prompt.state))
+            for piece, prompt in zip(pieces, prompts, strict=True)
+        ]
+        if self.task.continuous:
+            limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
+        made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
+        before = self.prompts([h.context for h in made])
 
         def run() -> Any:
             if self.task.continuous:
@@ -357,6 +438,7 @@ class Engine:
                     keys=keys,
                     temperature=temperature,
                     progress=progress,
+                    limits=limits,
                 )
             return sample_paths(
                 self.backbone.model,
@@ -370,6 +452,19 @@ class Engine:
                 progress=progress,
             )
 
+        def hindcast() -> list[np.ndarray]:
+            if not made:
+                return []
+            return sample_values(
+                self.backbone.model,
+                before,
+                HINDCAST_STEPS,
+                n_samples=HINDCAST_SAMPLES,
+                seed=seed,
+                keys=[h.key for h in made],
+                temperature=temperature,
+            ).paths
+
         work = {
             "model": self.identity(),
             "keys": tuple(keys),
@@ -377,26 +472,35 @@ class Engine:
             "samples": samples,
             "seed": seed,
             "temperature": temperature,
+            "hindcasts": len(made),
         }
         key = f"{stage}/generate/{work_sha256(work, contexts)}"
         with spending(ledger) as paying:
+            looking_back = self._hindcast_flops(before, paying.convention)
             most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
+            most += looking_back
             with paying.charge(key, most, stage=stage, kind="generate") as charge:
-                sampled = run()
-                charge.flops = self.work_flops(sampled, paying.convention)
+                sampled, known = run(), hindcast()
+                charge.flops = self.work_flops(sampled, paying.convention) + looking_back
+        drawn, touched = [], []
         if self.task.continuous:
-            return np.stack(
-                [
-                    self.task.values(widened(z, self.spread), p)
-                    for z, p in zip(sampled.paths, prompts, strict=True)
-                ]
-            )
-        return np.stack(
-            [
-                np.stack([self.task.parse(path, prompt) for path in paths])
-                for paths, prompt in zip(sampled.paths, prompts, strict=True)
-            ]
-        )
+            truth = [self.task.scaled(h.truth, p) for h, p in zip(made, before, strict=True)]
+            factors = context_factors(len(pieces), made, known, truth, self.spread)
+            for z, met, prompt, limit, factor in zip(
+                sampled.paths, sampled.held, prompts, limits, factors, strict=True
+            ):
+                inside, again = hold(widened(z, _times(self.spread, factor)), limit)
+                drawn.append(self.task.values(inside, prompt))
+                touched.append(met | again)
+        else:
+            for paths, prompt, limit in zip(sampled.paths, prompts, limits, strict=True):
+                parsed = np.stack([self.task.parse(path, prompt) for path in paths])
+                inside, met = hold(parsed, limit)
+                drawn.append(inside)
+                touched.append(met)
+        series = range(0, len(drawn), parts)
+        self.held_paths = int(sum(np.any(touched[n : n + parts], axis=0).sum() for n in series))
+        return np.stack([np.concatenate(drawn[n : n + parts], axis=-1) for n in series])
 
     def save(
         self,

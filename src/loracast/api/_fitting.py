@@ -21,12 +21,18 @@ from pydantic import BaseModel, ValidationError
 from loracast.adapters import AdapterConfig, read_sealed, write_sealed
 from loracast.api._calibration import calibrate_spread
 from loracast.api._engine import Engine, FitPlan
-from loracast.api._holdout import HoldOut, hold_out, plan_for, validation_examples
+from loracast.api._holdout import (
+    HoldOut,
+    calibration_series,
+    hold_out,
+    plan_for,
+    validation_examples,
+)
 from loracast.api._inputs import calibrated
 from loracast.api._spending import allowance, work_sha256
 from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
-from loracast.series import Panel
+from loracast.series import Panel, seen_record
 from loracast.tasks import Example
 from loracast.training import Machine, Progress, TrainConfig, TrainResult, machine_facts
 
@@ -35,8 +41,7 @@ __all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
 VALIDATIONS = 4  # during a fit
 VALIDATION_SHARE = 0.2  # of the budget, at most (assumption)
 PRICED_BATCHES = 4
-CALIBRATION_SERIES = 40
-CALIBRATION_STEPS = 48
+CALIBRATION_SAMPLES = 20  # paths a series
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class FitReport:
         n_train: series trained on.
         n_validation: series that the validation loss is taken on.
         held_out: "series", "last steps" or "nothing".
+        n_calibration: series that the widths of bands are taken on, none of whose values were
+            trained on or chose the checkpoint; 0 where bands stay as sampled.
         plan: which windows.
         config: the dials of the loop.
         data_sha256: of the series' ids and values.
@@ -72,6 +79,7 @@ class FitReport:
     data_sha256: str
     seconds: float
     machine: Machine
+    n_calibration: int = 0
 
 
 def run_fit(
@@ -111,7 +119,7 @@ def run_fit(
         ConfigError, DataError, StorageError: see `Forecaster.fit`.
     """
     started = time.monotonic()
-    held = hold_out(panel)
+    held = hold_out(panel, calibrate=engine.task.continuous)
     engine = calibrated(engine, held.train.values)
     plan = plan_for(engine, held.train)
     digest = data_sha256(panel)
@@ -164,13 +172,14 @@ def run_fit(
         kept = read_sealed(folder / "spread.json")
         if kept is not None:  # this fit was finished before
             engine.spread = tuple(kept["spread"])
-        elif held.validation is not None and own.remaining_flops > 0:
+        elif held.calibration is not None and own.remaining_flops > 0:
             _calibrate(engine, held, plan, seed, own)
         write_sealed(folder / "spread.json", {"spread": engine.spread})
         spent, again = own.spent_flops, own.repeated_flops
     # Of what made it: the adapter of a fit that was killed is that of one left alone.
-    known = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
+    known: dict[str, Any] = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
     known |= {"precision": result.precision, "machine": machine_facts()}
+    known["seen"] = seen_record(panel)  # for a backtest, which must not score these
     engine.save(
         folder / "adapter",
         context_steps=plan.context_steps,
@@ -196,19 +205,24 @@ def run_fit(
         data_sha256=digest,
         seconds=time.monotonic() - started,
         machine=machine_facts(),
+        n_calibration=0 if held.calibration is None or not engine.spread else len(held.calibration),
     )
     return engine, report
 
 
 def _calibrate(engine: Engine, held: HoldOut, plan: FitPlan, seed: int, ledger: Ledger) -> None:
     """Widths of bands from what was held out, as far as the rest of the budget goes."""
-    assert held.validation is not None
-    series = held.validation.values[:CALIBRATION_SERIES]
-    context = min(held.seen) if held.seen else plan.context_steps
-    horizon = min(CALIBRATION_STEPS, max(len(s) for s in series) - context)
+    series, contexts, horizon = calibration_series(engine, held, plan)
     try:
         calibrate_spread(
-            engine, series, context, horizon, samples=20, seed=seed, ledger=ledger, stage="fit"
+            engine,
+            series,
+            contexts,
+            horizon,
+            samples=CALIBRATION_SAMPLES,
+            seed=seed,
+            ledger=ledger,
+            stage="fit",
         )
     except BudgetExceeded:
         return  # the bands stay as sampled; the manifest's empty spread says so

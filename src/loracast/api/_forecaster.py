@@ -10,6 +10,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -24,16 +26,23 @@ from loracast.api._inputs import (
     as_panel,
     copy_adapter,
     require_known,
-    shown_steps,
 )
 from loracast.api._plot import draw_forecast
-from loracast.api._quantiles import check_levels, check_quantiles, intervals, sample_quantiles
+from loracast.api._quantiles import (
+    DEFAULT_SAMPLES,
+    check_levels,
+    check_quantiles,
+    enough_samples,
+    intervals,
+    sample_quantiles,
+)
 from loracast.api._sampling import ForecastReport, frame_of_samples, panel_flops, sample_panel
+from loracast.api._skipping import Skipped, left_out, usable_series, warn_of_skipped
 from loracast.api._spending import spending
 from loracast.codec import Codec, make_codec
 from loracast.errors import BudgetExceeded, ConfigError, DataError, ModelError
 from loracast.flops import Ledger, format_flops, parse_flops
-from loracast.series import Panel, backtest_frame
+from loracast.series import Panel, backtest_frame, rolling_origins
 from loracast.training import Progress
 
 if TYPE_CHECKING:
@@ -61,6 +70,25 @@ class Sampling(TypedDict, total=False):
     budget: str | float | None
     ledger: Ledger | None
     progress: Callable[[int], None] | None
+    force: bool
+    widen: bool | None
+
+
+def _known(options: Mapping[str, Any], allowed: type, method: str) -> None:
+    """Refuse keywords that nothing would read.
+
+    Raises:
+        ConfigError: one of them, with the nearest name that exists.
+    """
+    names = list(allowed.__annotations__)
+    for name in options:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            raise ConfigError(
+                f"{method} got the keyword {name!r}; "
+                + (f"did you mean {near[0]}? " if near else "")
+                + f"expected some of {', '.join(names)}"
+            )
 
 
 class Forecaster:
@@ -78,11 +106,11 @@ class Forecaster:
     Args:
         engine: the model with its codec.
         seed: of adapter weights, training order and samples; the same seed gives the same answer.
-        n_samples: S, sampled paths per series.
+        n_samples: S, sampled paths per series; None draws 20, or more where a level wants more.
     """
 
-    def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int = 20) -> None:
-        if n_samples < 1:
+    def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int | None = None) -> None:
+        if n_samples is not None and n_samples < 1:
             raise ConfigError(f"got {n_samples} samples; expected at least 1")
         if seed < 0:
             raise ConfigError(f"got seed {seed}; expected 0 or more")
@@ -101,7 +129,7 @@ class Forecaster:
         codec: str | Mapping[str, Any] | Codec | None = None,
         *,
         seed: int = 0,
-        n_samples: int = 20,
+        n_samples: int | None = None,
     ) -> Forecaster:
         """A forecaster on a pretrained base, able to forecast zero-shot.
 
@@ -111,7 +139,7 @@ class Forecaster:
                 codec; default `continuous` where the model brings a value interface, as the
                 embedded one does, else `compact`.
             seed: of everything random.
-            n_samples: S, sampled paths per series.
+            n_samples: S, sampled paths per series; None draws 20, or more where a level wants more.
 
         Raises:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the codec.
@@ -137,8 +165,11 @@ class Forecaster:
         engine = Engine.load(found, model=model)
         assert engine.manifest is not None
         facts = engine.manifest.training
+        count = facts.get("n_samples")
         made = cls(
-            engine, seed=int(facts.get("seed", 0)), n_samples=int(facts.get("n_samples", 20))
+            engine,
+            seed=int(facts.get("seed", 0)),
+            n_samples=None if count in (None, DEFAULT_SAMPLES) else int(count),
         )
         made._saved = found
         return made
@@ -173,8 +204,10 @@ class Forecaster:
         """Adapt the base to series, for as many steps as the budget affords.
 
         Trains on sliding windows of all series. From ten series on, the last tenth of them is
-        held out for the validation loss; of fewer, the last fifth of their steps. The weights
-        with the lowest validation loss are kept. A second fit starts from the base again.
+        held out for the validation loss; of fewer, the last fifth of their steps. Where numbers
+        are shown as numbers, another tenth (or half of that fifth) is held out for the widths of
+        bands. The weights with the lowest validation loss are kept. A second fit starts from the
+        base again.
 
         Args:
             frame: a long pandas or polars frame, or a `Panel`.
@@ -200,6 +233,7 @@ class Forecaster:
                 had to run twice; or the ledger does not hold the budget.
             StorageError: `out` cannot be written, or belongs to another fit.
         """
+        _known(columns, Columns, "fit")
         panel = as_panel(frame, **columns)
         limit = parse_flops(budget)
         if max_steps < 1:
@@ -234,8 +268,13 @@ class Forecaster:
         frame: Any = None,
         **options: Unpack[Sampling],
     ) -> np.ndarray:
-        """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`."""
-        return self._sample(self._panel_of(frame), h, options)
+        """Sampled futures, (N, S, H, C) in original units; arguments as in `predict`.
+
+        Raises:
+            DataError: also where one series of several cannot be used, as under `strict`.
+        """
+        _known(options, Sampling, "sample")
+        return self._sample(self._panel_of(frame), h, (), (), options)
 
     def predict(
         self,
@@ -244,6 +283,7 @@ class Forecaster:
         frame: Any = None,
         *,
         quantiles: Sequence[float] = (),
+        strict: bool = False,
         **options: Unpack[Sampling],
     ) -> Any:
         """Forecast every series; the point forecast is the median of the samples.
@@ -253,23 +293,55 @@ class Forecaster:
             level: intervals in percent, as columns `...-lo-80` and `...-hi-80`.
             frame: a long pandas or polars frame, or a `Panel`; None takes the fitted one.
             quantiles: shares, as columns `...-q-10` (in percent).
-            **options: `n_samples`, S paths per series; `context`, steps of the past to show
-                (default: as many as the model reads); `budget`, FLOPs the forecast may cost
-                (default: no limit); or `ledger`, a `loracast.flops.Ledger` that is charged and
-                may refuse; `progress`, called with the number of steps just sampled, N x S x H in
-                all. What it cost is in `forecast_report`.
+            strict: stop at a series that cannot be used. Otherwise it is left out with a
+                `LoracastWarning`, and `forecast_report.skipped` names it.
+            **options: `n_samples`, S paths per series (default: 20, or as many as the levels
+                want); `context`, steps of the past to show, exactly (default: the last 160, or as
+                much digit text as 440 tokens hold; `forecast_report.notes` says what was left
+                out); `budget`, FLOPs the forecast may cost (default: no limit); or `ledger`, a
+                `loracast.flops.Ledger` that is charged and may refuse; `progress`, called with the
+                number of steps just sampled, N x S x H in all; `force=True` forecasts with a codec
+                that the bare base was never shown; `widen`, whether to widen the bands of a series
+                whose own last steps the model clearly misses when it forecasts them from before
+                (default: of a fitted model that samples numbers; it costs two short forecasts a
+                series). What it cost is in `forecast_report`.
 
         Returns:
-            A long frame of the caller's kind, N x h rows.
+            A long frame of the caller's kind, h rows for each series that could be used.
 
         Raises:
-            DataError: series that cannot be used, h below 1, or no frame and nothing fitted.
-            ConfigError: an impossible level, quantile or number of samples.
+            DataError: no series that can be used (or, where `strict`, one that cannot), h below
+                1, or no frame and nothing fitted.
+            ConfigError: an impossible level, quantile or number of samples, more samples needed
+                for a level than were asked for, an unknown keyword, or a codec that the bare base
+                was never shown.
             BudgetExceeded: the forecast does not fit.
         """
+        _known(options, Sampling, "predict")
         levels, shares = check_levels(level), check_quantiles(quantiles)
-        panel = self._panel_of(frame)
-        return frame_of_samples(panel, self._sample(panel, h, options), levels, shares)
+        every = self._panel_of(frame, strict)
+        panel, skipped = self.usable(every, options.get("context"), strict=strict)
+        samples = self._sample(panel, h, levels, shares, options)
+        self._skipped(skipped, len(panel))
+        return frame_of_samples(panel, samples, levels, shares)
+
+    def usable(
+        self, panel: Panel, context: int | None = None, *, strict: bool = False
+    ) -> tuple[Panel, tuple[Skipped, ...]]:
+        """The series that can be forecast, and the others with their reasons.
+
+        Args:
+            panel: N series.
+            context: last steps to show; None is as many as the model reads.
+            strict: stop at the first series that cannot be used.
+
+        Raises:
+            DataError: no series that can be used or, where `strict`, one that cannot.
+        """
+        self._to_base()
+        last = [context or self.engine.default_context(values) for values in panel.values]
+        found, skipped = usable_series(panel, last=last, strict=strict)
+        return found, (*left_out(panel), *skipped)
 
     def cross_validation(
         self,
@@ -278,6 +350,8 @@ class Forecaster:
         step_size: int | None = None,
         level: Sequence[float] = (80,),
         frame: Any = None,
+        *,
+        strict: bool = False,
         **options: Unpack[Sampling],
     ) -> Any:
         """Forecast the last steps of every series from what stands before them, several times.
@@ -290,32 +364,34 @@ class Forecaster:
             step_size: steps between cutoffs; None takes `h`.
             level: intervals in percent.
             frame: as in `predict`.
+            strict: as in `predict`; a series shorter than the first cutoff needs cannot be used.
             **options: as in `predict`; budget or ledger pay for all windows together.
 
         Returns:
             A long frame of the caller's kind with the columns `cutoff`, the truth and the
-            forecasts, N x n_windows x h rows, cutoff by cutoff.
+            forecasts, n_windows x h rows for each series that could be used, cutoff by cutoff.
 
         Raises:
             DataError: series shorter than the first cutoff needs, or as `predict`.
             BudgetExceeded: the windows together do not fit; none is forecast.
         """
+        _known(options, Sampling, "cross_validation")
         levels = check_levels(level)
-        step = h if step_size is None else step_size
-        if h < 1 or n_windows < 1 or step < 1:
-            raise DataError(
-                f"got h={h}, n_windows={n_windows}, step_size={step}; expected each at least 1"
-            )
-        panel = self._panel_of(frame)
-        back = h + step * (n_windows - 1)
-        panel.require_length(back + 2, f"a backtest of {n_windows} windows of {h} steps")
+        every = self._panel_of(frame, strict)
+        back = every.lengths - rolling_origins(every.lengths, h, n_windows, step_size)
+        panel, skipped = usable_series(
+            every,
+            least=int(back.max(initial=0)) + 2,
+            purpose=f"a backtest of {n_windows} windows of {h} steps",
+            strict=strict,
+        )
         frames, reports = [], []
-        cuts = [back - step * window for window in range(n_windows)]
+        cuts = list(map(int, back[:, 0]))  # of every series alike
         with spending(options.get("ledger"), options.get("budget")) as ledger:
-            self._must_fit([panel.steps(None, -behind) for behind in cuts], h, options, ledger)
+            self._must_fit([panel.steps(None, -n) for n in cuts], h, levels, options, ledger)
             each = options | {"ledger": ledger, "budget": None}
             for behind in cuts:
-                samples = self._sample(panel.steps(None, -behind), h, each)
+                samples = self._sample(panel.steps(None, -behind), h, levels, (), each)
                 point = sample_quantiles(samples, [0.5])[0]
                 bounds = intervals(samples, levels)
                 frame = backtest_frame(panel, panel.lengths - behind, point, bounds)
@@ -328,7 +404,10 @@ class Forecaster:
             n_series=len(panel),
             horizon=h,
             n_samples=reports[0].n_samples,
+            notes=tuple(dict.fromkeys(note for r in reports for note in r.notes)),
+            held_paths=sum(r.held_paths for r in reports),
         )
+        self._skipped((*left_out(every), *skipped), len(panel))
         return nw.concat(frames).to_native()
 
     def plot(
@@ -357,35 +436,47 @@ class Forecaster:
         Raises:
             DataError: no such series, or as `predict`.
         """
+        _known(options, Sampling, "plot")
         levels = check_levels(level)
         panel = self._panel_of(frame)
         if series_id is not None and series_id not in panel.ids:
             some = ", ".join(map(repr, panel.ids[:5]))
             raise DataError(f"got series_id {series_id!r}; the ids are {some}, ...")
         one = panel.select([0 if series_id is None else panel.ids.index(series_id)])
-        samples = self._sample(one, h, options)
-        last = shown_steps(self.engine, one.n_channels) if history is None else max(2, history)
+        samples = self._sample(one, h, levels, (), options)
+        shown = options.get("context") or self.engine.default_context(one.values[0])
+        last = shown if history is None else max(2, history)
         return draw_forecast(one.steps(-last, None), samples[0], levels)
 
-    def _panel_of(self, frame: Any) -> Panel:
+    def _panel_of(self, frame: Any, strict: bool = True) -> Panel:
         if frame is not None:
-            return as_panel(frame, **self._columns)
+            return as_panel(frame, **self._columns, strict=strict)
         if self._panel is None:
             raise DataError("got no frame and nothing fitted in this process; pass frame=...")
         return self._panel
 
-    def _must_fit(self, panels: Sequence[Panel], h: int, options: Sampling, ledger: Ledger) -> None:
+    def _must_fit(
+        self,
+        panels: Sequence[Panel],
+        h: int,
+        levels: Sequence[float],
+        options: Sampling,
+        ledger: Ledger,
+    ) -> None:
         """Refuse forecasts that together are more than a ledger has left."""
         self._to_base()
         count = options.get("n_samples")
+        samples = enough_samples(self.n_samples if count is None else count, levels, ())
         needed = sum(
             panel_flops(
                 self.engine,
                 panel,
                 h,
-                n_samples=self.n_samples if count is None else count,
+                n_samples=samples,
                 context=options.get("context"),
                 convention=ledger.convention,
+                force=options.get("force", False),
+                widen=options.get("widen"),
             )
             for panel in panels
         )
@@ -396,21 +487,38 @@ class Forecaster:
                 "windows, samples or series"
             )
 
-    def _sample(self, panel: Panel, h: int, options: Sampling) -> np.ndarray:
+    def _sample(
+        self,
+        panel: Panel,
+        h: int,
+        levels: Sequence[float],
+        quantiles: Sequence[float],
+        options: Sampling,
+    ) -> np.ndarray:
         self._to_base()
         count = options.get("n_samples")
+        count = enough_samples(self.n_samples if count is None else count, levels, quantiles)
         samples, self.forecast_report = sample_panel(
             self.engine,
             panel,
             h,
-            n_samples=self.n_samples if count is None else count,
+            n_samples=count,
             seed=self.seed,
             context=options.get("context"),
             budget=options.get("budget"),
             ledger=options.get("ledger"),
             progress=options.get("progress"),
+            force=options.get("force", False),
+            widen=options.get("widen"),
         )
         return samples
+
+    def _skipped(self, skipped: Sequence[Skipped], n_usable: int) -> None:
+        """Record and tell which series were left out."""
+        if skipped:
+            assert self.forecast_report is not None
+            self.forecast_report = replace(self.forecast_report, skipped=tuple(skipped))
+            warn_of_skipped(skipped, n_usable + len(skipped))
 
     def _scratch(self) -> Path:
         folder = tempfile.mkdtemp(prefix="loracast-")

@@ -22,7 +22,6 @@ __all__ = [
     "copy_adapter",
     "require_known",
     "series_keys",
-    "shown_steps",
 ]
 
 _MANIFEST = "loracast.json"
@@ -34,8 +33,12 @@ def as_panel(
     time_col: str | None = None,
     target_cols: Sequence[str] | None = None,
     sort: bool = False,
+    strict: bool = True,
 ) -> Panel:
     """A panel as it is, or the panel of a frame.
+
+    Without `strict`, series of the frame that cannot be used are left out; `meta["skipped"]` has
+    their ids and reasons.
 
     Raises:
         DataError: a frame that cannot be used.
@@ -43,7 +46,12 @@ def as_panel(
     if isinstance(frame, Panel):
         return frame
     return panel_from_frame(
-        frame, id_col=id_col, time_col=time_col, target_cols=target_cols, sort=sort
+        frame,
+        id_col=id_col,
+        time_col=time_col,
+        target_cols=target_cols,
+        sort=sort,
+        strict=strict,
     )
 
 
@@ -53,27 +61,23 @@ def series_keys(ids: Sequence[Hashable]) -> list[str]:
     return keys if len(set(keys)) == len(keys) else [repr(i) for i in ids]
 
 
-def shown_steps(engine: Engine, n_channels: int) -> int:
-    """How many of the last steps of a context the model is shown."""
-    return engine.shown_steps(n_channels)
-
-
-def require_known(panel: Panel, last: int | None, purpose: str) -> None:
+def require_known(panel: Panel, last: Sequence[int] | None, purpose: str) -> None:
     """Refuse series without any known value among those that will be looked at.
 
     Args:
         panel: N series.
-        last: how many of the last steps are looked at; None for all.
+        last: how many of the last steps of each are looked at; None for all.
         purpose: what needs them, as the subject of a sentence ("a forecast").
 
     Raises:
         DataError: such a series, by name.
     """
-    for name, values in zip(panel.ids, panel.values, strict=True):
-        seen = np.isfinite(values if last is None else values[-last:]).any(axis=0)
+    counts = panel.lengths if last is None else last
+    for name, values, count in zip(panel.ids, panel.values, counts, strict=True):
+        seen = np.isfinite(values[-count:]).any(axis=0)
         if not seen.all():
             channel = panel.channels[int(np.argmin(seen))]
-            where = "" if last is None or last >= len(values) else f" in its last {last} steps"
+            where = "" if count >= len(values) else f" in its last {count} steps"
             raise DataError(
                 f"series {name!r} has no known value in {channel!r}{where}; {purpose} needs at "
                 "least one: fill it, or leave the series out"

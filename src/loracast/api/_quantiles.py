@@ -1,4 +1,4 @@
-"""Sampled paths to point forecasts, intervals and quantiles, without overflow near 1e308."""
+"""What may be asked of sampled paths: levels and quantiles that their number can resolve."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from loracast.errors import ConfigError
+from loracast.evaluation import resolves, sample_quantiles, samples_needed
 
-__all__ = ["check_levels", "check_quantiles", "intervals", "sample_quantiles"]
+__all__ = [
+    "DEFAULT_SAMPLES",
+    "check_levels",
+    "check_quantiles",
+    "enough_samples",
+    "intervals",
+    "sample_quantiles",
+]
 
-_HALF_RANGE = 2.0**1000  # above it, the difference of two values may not be finite
-_SHRINK = 2.0**-40  # a power of two: scaling by it loses nothing
+DEFAULT_SAMPLES = 20  # paths a series where nobody asked for a number; enough for 90 %
 
 
 def check_levels(levels: Sequence[float]) -> list[float]:
@@ -38,19 +45,31 @@ def check_quantiles(quantiles: Sequence[float]) -> list[float]:
     return sorted(set(map(float, quantiles)))
 
 
-def sample_quantiles(samples: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Quantiles over the samples, linear between order statistics (numpy's default).
+def enough_samples(
+    n_samples: int | None, levels: Sequence[float], quantiles: Sequence[float] = ()
+) -> int:
+    """How many paths to draw so that every level and quantile is one of them.
 
     Args:
-        samples: (N, S, H, C) finite values.
-        shares: Q shares from 0 to 1.
+        n_samples: as asked for; None draws 20, or more where a level wants more.
+        levels: percentages; L needs S >= 2 / (1 - L / 100) - 1, so 80 needs 9 and 99 needs 199.
+        quantiles: shares.
 
-    Returns:
-        (Q, N, H, C).
+    Raises:
+        ConfigError: a number that was asked for and is too small.
     """
-    if samples.size and np.abs(samples).max() > _HALF_RANGE:
-        return np.asarray(np.quantile(samples * _SHRINK, shares, axis=1) / _SHRINK)
-    return np.asarray(np.quantile(samples, shares, axis=1))
+    asked = [(f"level {level:g}", (1 - level / 100) / 2) for level in levels]
+    asked += [(f"quantile {share:g}", share) for share in quantiles]
+    for name, share in asked:
+        if n_samples is not None and not resolves(n_samples, [share]):
+            least = samples_needed(share)
+            raise ConfigError(
+                f"got {name} with {n_samples} samples; expected at least {least} samples for it: "
+                f"give n_samples={least} (--samples {least}) or leave the number out"
+            )
+    if n_samples is not None:
+        return n_samples
+    return max([DEFAULT_SAMPLES, *(samples_needed(share) for _, share in asked)])
 
 
 def intervals(
@@ -64,7 +83,11 @@ def intervals(
 
     Returns:
         level -> lower and upper bounds, each (N, H, C).
+
+    Raises:
+        ConfigError: a level that S samples cannot resolve.
     """
+    enough_samples(samples.shape[1], levels)
     shares = [s for level in levels for s in (0.5 - level / 200, 0.5 + level / 200)]
     found = sample_quantiles(samples, shares) if shares else np.empty((0,))
     return {level: (found[2 * i], found[2 * i + 1]) for i, level in enumerate(levels)}

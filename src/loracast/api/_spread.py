@@ -6,11 +6,18 @@ narrow far out. For every step of the horizon one factor widens (or narrows) the
 median, in the codec's scaled units, such that the 80 % band holds 80 % of held-out truths: split
 conformal prediction with normalised residuals (Papadopoulos et al. 2008; Romano et al. 2019).
 The median, and so the point forecast, stays where it was.
+
+A residual is measured in widths of its own side of the very band that will be shown, with quantiles
+at unbiased positions. Of perfect draws 80 % of the residuals are below 1 whatever S is, so the
+factor says how wrong the model is and nothing of how many samples it was learnt with.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from loracast.errors import ConfigError
+from loracast.evaluation import sample_quantiles, samples_needed
 
 __all__ = ["SPREAD_COVERAGE", "spread_factors", "widened"]
 
@@ -29,14 +36,22 @@ def spread_factors(samples: list[np.ndarray], truth: list[np.ndarray]) -> tuple[
 
     Returns:
         (H,) factors; 1 where fewer than 20 truths are known.
+
+    Raises:
+        ConfigError: fewer samples than an 80 % band wants.
     """
+    tail = (1 - SPREAD_COVERAGE) / 2
+    if (count := min(len(paths) for paths in samples)) < samples_needed(tail):
+        raise ConfigError(
+            f"got {count} samples to calibrate bands with; expected at least {samples_needed(tail)}"
+        )
     horizon = max(len(t) for t in truth)
     ratios: list[list[float]] = [[] for _ in range(horizon)]
     for paths, known in zip(samples, truth, strict=True):
         paths = paths[:, : len(known)]
-        low, high = np.quantile(paths, [0.5 - SPREAD_COVERAGE / 2, 0.5 + SPREAD_COVERAGE / 2], 0)
-        half = np.maximum((high - low) / 2, 1e-9)
-        ratio = np.abs(known - np.median(paths, axis=0)) / half
+        low, middle, high = sample_quantiles(paths, [tail, 0.5, 1 - tail], axis=0)
+        side = np.where(known > middle, high - middle, middle - low)
+        ratio = np.abs(known - middle) / np.maximum(side, 1e-9)
         for step, row in enumerate(ratio):
             ratios[step].extend(float(r) for r in row if np.isfinite(r))
     factors = []

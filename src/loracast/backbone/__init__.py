@@ -1,5 +1,6 @@
 """Load a model safely, prune its vocabulary, probe its tokenizer; the embedded base lives here."""
 
+from loracast.backbone._card import CARD_FILE, BaseCard, read_card
 from loracast.backbone._embedded import VOCABULARY_DIR, build_embedded, embedded_config
 from loracast.backbone._grow import grow_embedded
 from loracast.backbone._load import EMBEDDED_DIR, Backbone, load_backbone, resolve_model
@@ -22,11 +23,13 @@ from loracast.backbone._values import (
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 
 __all__ = [
+    "CARD_FILE",
     "EMBEDDED_DIR",
     "VALUE_CHANNELS",
     "VALUE_STATICS",
     "VOCABULARY_DIR",
     "Backbone",
+    "BaseCard",
     "History",
     "Mixture",
     "NumberBatch",
@@ -44,6 +47,7 @@ __all__ = [
     "number_batch",
     "probe_tokenizer",
     "prune_vocabulary",
+    "read_card",
     "resolve_model",
     "save_values",
     "symbol_ids",

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from loracast.backbone._card import BaseCard, read_card
 from loracast.backbone._values import attach_values, load_values, values_of
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 from loracast.errors import ModelError
@@ -41,6 +42,7 @@ class Backbone:
             random start.
         vocabulary: the map between full ids and rows of the model.
         random_start: the seed of random weights, None for pretrained ones.
+        card: what the weights were pretrained on, None where nobody knows (or on nothing).
     """
 
     model: Any
@@ -49,6 +51,7 @@ class Backbone:
     base_sha256: str
     vocabulary: Vocabulary
     random_start: int | None = None
+    card: BaseCard | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -70,6 +73,14 @@ class Backbone:
             return None
         shape = interface.shape
         return ValueSpec(shape.inputs, shape.width, shape.hidden, shape.outputs)
+
+    @property
+    def positions(self) -> int | None:
+        """The longest sequence the model has positions for; None where it has no limit."""
+        config = self.model.config
+        config = config.get_text_config() if hasattr(config, "get_text_config") else config
+        limit = getattr(config, "max_position_embeddings", None)
+        return None if limit is None else int(limit)
 
     def use_values(self, wanted: bool, seed: int = 0) -> None:
         """Keep, attach or take away the value interface.
@@ -225,6 +236,7 @@ def load_backbone(
         base_sha256=digest,
         vocabulary=Vocabulary(kept=tuple(range(size)), full_size=size),
         random_start=random_start,
+        card=read_card(folder) if random_start is None else None,
     )
     if keep_full_ids is not None:
         backbone.prune(keep_full_ids)

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from loracast.errors import ModelError
+from loracast.errors import ModelError, faults_in_one_line
 
 __all__ = [
     "VALUE_CHANNELS",
@@ -293,6 +293,7 @@ def load_values(model: Any, folder: Path) -> ValueInterface | None:
         interface = attach_values(model, shape)
         interface.load_state_dict(tensors)
     except (SafetensorError, ValidationError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the value interface {path} could not be read: {reason}") from error
+        raise ModelError(
+            f"the value interface {path} could not be read: {faults_in_one_line(error)}"
+        ) from error
     return interface

@@ -31,6 +31,8 @@ def inspect(folder: Folder, as_json: AsJson = False) -> None:
         print_json(facts)
         return
     facts["kept_ids"] = f"{len(manifest.kept_ids)} tokens"
+    if isinstance(record := facts["training"].get("seen"), dict):
+        facts["training"]["seen"] = f"digests of {record.get('n_series')} series"
     for name, value in facts.items():
         shown = (
             ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value

@@ -16,6 +16,7 @@ from loracast.cli._options import (
     LedgerAt,
     LedgerName,
     Sort,
+    Strict,
     TargetCols,
     TimeCol,
     ledger_at,
@@ -63,6 +64,7 @@ def annotate(
     time_col: TimeCol = None,
     target_cols: TargetCols = None,
     sort: Sort = False,
+    strict: Strict = False,
     value_unit: Annotated[
         str | None, typer.Option("--value-unit", help="What a value is counted in, as kW.")
     ] = None,
@@ -96,11 +98,11 @@ def annotate(
 
     if lang not in LANGUAGES:
         raise ConfigError(f"got --lang {lang!r}; expected one of {', '.join(LANGUAGES)}")
-    panel = panel_of(file, id_col, time_col, target_cols, sort)
+    panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
     if out is not None and form == "label-studio":
         check_config(out, _has_timestamps(panel))
 
-    from loracast.api import Annotator, check_caption_font, plot_annotations
+    from loracast.api import Annotator, check_caption_font, note_of_skipped, plot_annotations
 
     if plot is not None:
         check_caption_font(lang)
@@ -120,8 +122,15 @@ def annotate(
             ledger=charged,
             value_unit=value_unit,
             index_unit=index_unit,
+            strict=strict,
             progress=watcher.advance,
         )
+    assert annotator.annotation_report is not None
+    skipped = annotator.annotation_report.skipped
+    if skipped:
+        typer.echo(f"note: {note_of_skipped(skipped, len(made) + len(skipped))}", err=True)
+        out_of_it = {one.id for one in skipped}
+        panel = panel.select([i for i, name in enumerate(panel.ids) if name not in out_of_it])
     _tell(panel, made, form, lang, out)
     written = [] if out is None else [out]
     if out is not None and form == "label-studio":

@@ -14,7 +14,7 @@ import typer
 from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._label_studio import check_config, write_config
-from loracast.cli._options import AsJson, Seed, split_names, whole
+from loracast.cli._options import AsJson, Seed, at_most, split_names, whole
 from loracast.cli._output import check_apart, check_target, print_json, write_whole
 from loracast.errors import AnnotationError, ConfigError
 
@@ -118,6 +118,7 @@ def generate(
     """
     _check_form(out, form)
     whole("--n", n)
+    at_most("--n", n, 1_000_000, "they are held in memory until all are labelled")
     whole("--seed", seed, 0)
     _one_of("--teacher", teacher, TEACHERS)
     _one_of("--rule", rule, ("latents", *RULES))

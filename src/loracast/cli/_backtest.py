@@ -16,6 +16,7 @@ from loracast.cli._options import (
     Samples,
     Seed,
     Sort,
+    Strict,
     TargetCols,
     TimeCol,
     panel_of,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["backtest"]
 
-DEFAULT_CONTEXT, DEFAULT_HORIZON = 70, 30  # of the published studies
+DEFAULT_HORIZON = 30  # of the published studies
 FILE_WIDTH = 120  # characters a line where no terminal says how many it has
 
 
@@ -41,11 +42,38 @@ def backtest(
         Path | None, typer.Option("--adapter", help="Folder of a fit or study.")
     ] = None,
     context: Annotated[
-        int, typer.Option("--context", help="First steps that every method is given.")
-    ] = DEFAULT_CONTEXT,
+        int | None,
+        typer.Option(
+            "--context",
+            help="Steps before each origin that every method is given.  [default: what the model "
+            "reads, or all]",
+        ),
+    ] = None,
     horizon: Annotated[
-        int, typer.Option("--horizon", help="Steps after them that are scored.")
+        int, typer.Option("--horizon", help="Steps after an origin that are scored.")
     ] = DEFAULT_HORIZON,
+    windows: Annotated[
+        int, typer.Option("--windows", help="Origins of each series; the last forecast ends it.")
+    ] = 1,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="Steps between origins.  [default: the horizon]"),
+    ] = None,
+    season: Annotated[
+        int | None,
+        typer.Option(
+            "--season",
+            help="Steps of a season.  [default: by the dates, else found in the contexts]",
+        ),
+    ] = None,
+    seen: Annotated[
+        str,
+        typer.Option(
+            "--seen",
+            help="Steps that the adapter was trained on: auto (left out where others are left, "
+            "else labelled), label, drop or refuse.",
+        ),
+    ] = "auto",
     samples: Samples = 20,
     seed: Seed = 0,
     methods: Annotated[
@@ -66,59 +94,92 @@ def backtest(
     time_col: TimeCol = None,
     target_cols: TargetCols = None,
     sort: Sort = False,
+    strict: Strict = False,
     budget: Budget = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score forecasts of held-out steps against every baseline."""
+    """Score forecasts of the ends of all series against every baseline."""
     whole("--samples", samples)
     whole("--seed", seed, 0)
-    whole("--context", context, 2)
+    if context is not None:
+        whole("--context", context, 2)
     whole("--horizon", horizon)
+    whole("--windows", windows)
+    if step is not None:
+        whole("--step", step)
+    if season is not None:
+        whole("--season", season)
     if adapter is not None and codec is not None:
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
-    panel = panel_of(file, id_col, time_col, target_cols, sort)
-    panel.require_length(
-        context + horizon, f"a backtest with context {context} and horizon {horizon}"
-    )
+    panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
     train = None
     if train_data is not None:
         train = panel_of(train_data, id_col, time_col, target_cols, sort)
     names = split_names(methods)
 
-    from loracast.api import METHODS, compare_methods
+    from loracast.api import backtest_panel
 
-    if names is None:
-        names = [m for m in METHODS if m != "adapted" or adapter is not None]
-    if not zero_shot:
-        names = [m for m in names if m != "zero_shot"]
     with Watcher() as watcher:
-        rows = compare_methods(
+        found = backtest_panel(
             panel,
             context=context,
             horizon=horizon,
+            windows=windows,
+            step=step,
+            season=season,
+            seen=seen,
+            strict=strict,
             adapter=adapter,
             model=model,
             codec=None if codec is None else {"name": codec},
             methods=names,
+            without=() if zero_shot else ("zero_shot",),
             samples=samples,
             seed=seed,
             budget=budget,
             train=train,
             watcher=watcher,
         )
+    rows, about = found.rows, found.facts
     if as_json:
-        print_json(rows)
+        print_json(rows | {"about": about})
+    for note in about["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=FILE_WIDTH)
-    console.print(table_of(rows, f"{len(panel)} series, context {context}"))
+    console.print(table_of(rows, title_of(about)))
     for name, row in rows.items():
         if row["note"]:
             console.print(f"  {name}: {row['note']}", style="dim", soft_wrap=True, markup=False)
-    console.print(conclusion(rows), soft_wrap=True, markup=False)
+    trained_on = bool(about["seen"] and about["seen"]["scored_on_training_data"])
+    console.print(conclusion(rows, trained_on), soft_wrap=True, markup=False)
+
+
+def title_of(about: dict[str, Any]) -> str:
+    """What was scored, in one line."""
+    season = about["season"]
+    parts = [f"{about['n_series']} series"]
+    if about["windows"] > 1:
+        parts.append(f"{about['n_forecasts']} forecasts from {about['windows']} origins each")
+    if about["context"] is not None:
+        parts.append(f"context {about['context']}")
+    elif about["most_context"] is not None:
+        parts.append(f"context up to {about['most_context']}, as the model reads")
+    else:
+        parts.append("context all that is known")
+    parts.append(f"the last {about['horizon']} steps scored")
+    if season["steps"]:
+        which = ", ".join(map(str, season["steps"][:3])) + (", ..." * (len(season["steps"]) > 3))
+        parts.append(f"season {which} ({season['from']})")
+    text = ", ".join(parts)
+    if about["seen"] and about["seen"]["scored_on_training_data"]:
+        text += "; ON SERIES THE ADAPTER WAS TRAINED ON"
+    return text
 
 
 def _horizons(rows: dict[str, dict[str, Any]]) -> list[str]:
@@ -128,13 +189,20 @@ def _horizons(rows: dict[str, dict[str, Any]]) -> list[str]:
 
 def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
     """The methods as a table: best of a column bold, the adapted model coloured."""
+    from rich import box
     from rich.table import Table
 
     horizons = _horizons(rows)
     last = horizons[-1]
     columns = [(f"MAE {key}", key, "mae") for key in horizons]
-    columns += [(f"CRPS {last}", last, "crps")]
-    table = Table(title=title, title_justify="left")
+    columns += [(f"MASE {last}", last, "mase"), (f"CRPS {last}", last, "crps")]
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
     table.add_column("method", no_wrap=True)
     for head, _, _ in columns:
         table.add_column(head, justify="right", no_wrap=True)
@@ -153,13 +221,33 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
                 f"[bold]{text}[/bold]" if value is not None and value == best[head] else text
             )
         cells.append("-" if row["flops"] is None else f"{row['flops']:.1e}")
-        cells.append("-" if row["seconds"] is None else f"{row['seconds']:.1f}")
+        seconds = row["seconds"]
+        cells.append("-" if seconds is None else f"{seconds:.{0 if seconds >= 100 else 1}f}")
         table.add_row(*cells, style="cyan" if name == "adapted" else None)
     return table
 
 
-def conclusion(rows: dict[str, dict[str, Any]]) -> str:
-    """Who wins, in one sentence."""
+def conclusion(rows: dict[str, dict[str, Any]], trained_on: bool = False) -> str:
+    """Who wins, in one sentence, and who could not be scored.
+
+    Args:
+        rows: method -> row.
+        trained_on: whether the adapter has seen what is scored.
+    """
+    text = _winners(rows)
+    unscored = [
+        name
+        for name, row in rows.items()
+        if all(row[key]["mae"] is None for key in _horizons(rows))
+    ]
+    if unscored and len(unscored) < len(rows):
+        text += f" Not scored: {', '.join(unscored)}."
+    if trained_on and "adapted" in rows:
+        text += " The adapter was trained on what is scored: this is no test of it."
+    return text
+
+
+def _winners(rows: dict[str, dict[str, Any]]) -> str:
     winners: dict[str, list[str]] = {}
     for key in _horizons(rows):
         known = {n: row[key]["mae"] for n, row in rows.items() if row[key]["mae"] is not None}

@@ -16,6 +16,7 @@ from loracast.cli._options import (
     Sort,
     TargetCols,
     TimeCol,
+    at_most,
     panel_of,
     whole,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+MOST_STEPS = 100_000_000  # of all series together
 SUFFIXES = (".h5", ".hdf5", ".csv", ".parquet", ".pq")
 
 app = typer.Typer(help="Generate series, or look into a file of them.", no_args_is_help=True)
@@ -75,6 +77,12 @@ def _check(out: Path, n: int, seed: int, steps: int) -> None:
     whole("--n", n)
     whole("--seed", seed, 0)
     whole("--steps", steps, 2)
+    at_most(
+        "--n x --steps",
+        n * steps,
+        MOST_STEPS,
+        "so many steps of two channels fill 1.6 GB of memory",
+    )
     check_target(out, SUFFIXES, "--out")
 
 

@@ -15,9 +15,9 @@ from loracast.cli._options import (
     IdCol,
     LedgerAt,
     LedgerName,
-    Samples,
     Seed,
     Sort,
+    Strict,
     TargetCols,
     TimeCol,
     ledger_at,
@@ -43,7 +43,13 @@ def forecast(
     quantile: Annotated[
         list[float] | None, typer.Option("--quantile", help="Quantile to add, such as 0.1.")
     ] = None,
-    samples: Samples = 20,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            help="Sampled paths per series.  [default: 20, more where a level wants it]",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
     ] = None,
@@ -56,9 +62,17 @@ def forecast(
     time_col: TimeCol = None,
     target_cols: TargetCols = None,
     sort: Sort = False,
+    strict: Strict = False,
     context: Annotated[
-        int | None, typer.Option("--context", help="Last steps to show; default: what fits.")
+        int | None,
+        typer.Option(
+            "--context",
+            help="Last steps to show, exactly.  [default: 160, or 440 tokens of digits]",
+        ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with a codec that the base was never shown.")
+    ] = False,
     budget: Budget = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",
@@ -74,27 +88,36 @@ def forecast(
     check_target(out, FRAME_SUFFIXES, "--out")
     check_target(plot, PLOT_SUFFIXES, "--plot")
     whole("--horizon", horizon)
-    whole("--samples", samples)
+    if samples is not None:
+        whole("--samples", samples)
     whole("--seed", seed, 0)
     if adapter is not None and codec is not None:
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
-    panel = panel_of(file, id_col, time_col, target_cols, sort)
-    panel.require_length(2, "a forecast")
+    panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
 
     from loracast.api import (
         Forecaster,
         check_levels,
         check_quantiles,
+        check_size,
         draw_forecast,
+        enough_samples,
+        facts_of_skipped,
         frame_of_samples,
+        note_of_skipped,
+        usable_series,
     )
 
     levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
+    samples = enough_samples(samples, levels, shares)
+    check_size(len(panel), samples, horizon, panel.n_channels)
+    usable_series(panel, strict=strict)  # before a model is loaded
     if adapter is None:
         forecaster = Forecaster.from_pretrained(model or "embedded", codec, seed=seed)
     else:
         forecaster = Forecaster.load(adapter, model=model)
         forecaster.seed = seed
+    panel, skipped = forecaster.usable(panel, context, strict=strict)
     with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         watcher.stage("forecast", len(panel) * samples * horizon)
         drawn = forecaster.sample(
@@ -105,6 +128,7 @@ def forecast(
             budget=budget,
             ledger=charged,
             progress=watcher.advance,
+            force=force,
         )
     frame = frame_of_samples(panel, drawn, levels, shares)
     if plot is not None:
@@ -124,6 +148,9 @@ def forecast(
         "seed": seed,
         "flops": report.flops,
         "seconds": report.seconds,
+        "held_paths": report.held_paths,
+        "skipped": facts_of_skipped(skipped),
+        "notes": list(report.notes),
     }
     if out is not None:
         write_frame(frame, out)
@@ -132,6 +159,9 @@ def forecast(
         print_json(facts | ({"out": str(out)} if out is not None else {"forecast": rows}))
     elif out is None:
         typer.echo(frame.to_csv(index=False), nl=False)
+    for note in (note_of_skipped(skipped, len(panel) + len(skipped)), *report.notes):
+        if note:
+            typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"{report.n_series} series, {horizon} steps, {samples} samples each by "
         f"{facts['model']} {'zero-shot' if adapter is None else f'with {adapter}'} "

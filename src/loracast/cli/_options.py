@@ -26,8 +26,10 @@ __all__ = [
     "Samples",
     "Seed",
     "Sort",
+    "Strict",
     "TargetCols",
     "TimeCol",
+    "at_most",
     "ledger_at",
     "ledger_place",
     "panel_of",
@@ -59,6 +61,10 @@ LedgerAt = Annotated[
     typer.Option("--ledger", help="Ledger to charge: study folder, SQLite file, or database URL."),
 ]
 LedgerName = Annotated[str, typer.Option("--ledger-name", help="Which ledger of a database.")]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Stop at a series that cannot be used; else it is left out."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -109,14 +115,28 @@ def ledger_place(where: str) -> str:
     return str(Path(where) / "ledger.sqlite") if inside else where
 
 
+def at_most(name: str, number: int, most: int, reason: str) -> int:
+    """A number that the machine can bear.
+
+    Raises:
+        ConfigError: it is larger; `reason` says why that is the bound.
+    """
+    if number > most:
+        raise ConfigError(f"got {name} {number}; expected at most {most}: {reason}")
+    return number
+
+
 def panel_of(
     file: Path,
     id_col: str | None = None,
     time_col: str | None = None,
     target_cols: str | None = None,
     sort: bool = False,
+    strict: bool = True,
 ) -> Panel:
     """The series of a file; remarks of the loader go to stderr.
+
+    Without `strict`, series that cannot be used may be left out, in `meta["skipped"]`.
 
     Raises:
         DataError: an unusable file.
@@ -124,7 +144,12 @@ def panel_of(
     from loracast.series import read_panel
 
     panel = read_panel(
-        file, id_col=id_col, time_col=time_col, target_cols=split_names(target_cols), sort=sort
+        file,
+        id_col=id_col,
+        time_col=time_col,
+        target_cols=split_names(target_cols),
+        sort=sort,
+        strict=strict,
     )
     notes = panel.meta.get("notes", ())
     for note in notes if isinstance(notes, tuple) else ():

@@ -46,13 +46,11 @@ def plan(
     if budget is not None:
         parse_flops(budget)
 
-    from loracast.studies import load_recipe, plan_study
+    from loracast.studies import changed_recipe, load_recipe, plan_study
 
-    chosen = load_recipe(recipe)
     update: dict[str, Any] = {"budget": budget, "model": model}
-    if data is not None:
-        update["data"] = chosen.data.model_copy(update={"path": str(data)})
-    chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
+    update["data"] = None if data is None else {"path": str(data)}
+    chosen = changed_recipe(load_recipe(recipe), update)
     study = plan_study(chosen)
     planned = study.plan
     try:

@@ -24,12 +24,12 @@ def pretrain(
     as_json: AsJson = False,
 ) -> None:
     """Pretrain a base; the same command goes on where a killed one stopped."""
-    from loracast.studies import load_pretrain_recipe
+    from loracast.studies import changed_recipe, load_pretrain_recipe
     from loracast.studies import pretrain as run
 
-    chosen = load_pretrain_recipe(recipe)
-    if start is not None:
-        chosen = chosen.model_copy(update={"start": str(start)})
+    chosen = changed_recipe(
+        load_pretrain_recipe(recipe), {"start": None if start is None else str(start)}
+    )
     with Watcher() as watcher:
         result = run(chosen, out, watcher.trained)
     facts = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loracast.cli._options import AsJson, Budget
+from loracast.cli._options import AsJson, Budget, whole
 from loracast.cli._output import print_json
 from loracast.cli._progress import Watcher
 from loracast.flops import parse_flops
@@ -41,14 +41,14 @@ def run(
     """Run a study: zero-shot, default, grid, context length, final, test."""
     if budget is not None:
         parse_flops(budget)
+    if seed is not None:
+        whole("--seed", seed, 0)
 
-    from loracast.studies import load_recipe, run_study
+    from loracast.studies import changed_recipe, load_recipe, run_study
 
-    chosen = load_recipe(recipe)
     update: dict[str, Any] = {"budget": budget, "model": model, "seed": seed}
-    if data is not None:
-        update["data"] = chosen.data.model_copy(update={"path": str(data)})
-    chosen = chosen.model_copy(update={k: v for k, v in update.items() if v is not None})
+    update["data"] = None if data is None else {"path": str(data)}
+    chosen = changed_recipe(load_recipe(recipe), update)
     with Watcher() as watcher:
         result = run_study(chosen, out, watcher, fresh=not resume)
     if as_json:

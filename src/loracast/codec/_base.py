@@ -126,6 +126,10 @@ class Codec(ABC):
         """The lowest and the highest value (C,), (C,) that can be written; infinite if any can."""
         return np.full(len(state.scale), -np.inf), np.full(len(state.scale), np.inf)
 
+    def shows_logs(self, state: State) -> bool:  # noqa: ARG002
+        """Whether values under this state are shown as logarithms."""
+        return False
+
     def calibrate(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
         """This codec with whatever it needs from the training values, each (T, C).
 

@@ -126,6 +126,9 @@ class CompactCodec(Codec):
                 extra.append((f"width_{c}", float(width[c])))
         return State(self.name, tuple(map(float, scale)), tuple(map(float, offset)), tuple(extra))
 
+    def shows_logs(self, state: State) -> bool:  # noqa: ARG002
+        return self.transform == "log"
+
     def encode(self, values: np.ndarray, state: State) -> Encoded:
         """Symbols (T * (D*C [+1]),); values past the last code take the last code."""
         x = as_values(values, self.name, len(state.scale))

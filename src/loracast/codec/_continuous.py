@@ -131,6 +131,9 @@ class ContinuousCodec(Codec):
         width = np.array([extra.get(f"width_{c}", 1.0) for c in range(len(state.scale))])
         return transform, width
 
+    def shows_logs(self, state: State) -> bool:
+        return self._unpack(state)[0] == "log"
+
     def encode(self, values: np.ndarray, state: State) -> Encoded:
         """One symbol a step (T,), and z (T, C) float32 with NaN where a value is missing.
 

@@ -29,7 +29,7 @@ def make_codec(name: str = "compact", **options: object) -> Codec:
     Raises:
         CodecError: an unknown name, an unknown option, or a value an option cannot have.
     """
-    if name not in _CLASSES:
+    if not isinstance(name, str) or name not in _CLASSES:
         raise CodecError(f"got codec {name!r}; expected one of {', '.join(CODECS)}")
     known = list(inspect.signature(_CLASSES[name]).parameters)
     unknown = sorted(set(options) - set(known))

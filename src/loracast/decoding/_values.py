@@ -1,7 +1,7 @@
 """Sample paths of numbers: prefill each context once, then one decode step a time step.
 
 The counterpart of `sample_paths` for models with a value interface. Knows normalised values, not
-units; nothing is ever cut to a range.
+units; a range that values must stay in is the caller's to give.
 """
 
 from __future__ import annotations
@@ -39,9 +39,15 @@ class NumberPrompt(Protocol):
 
 @dataclass(frozen=True)
 class SampledValues(Work):
-    """Sampled normalised paths, [N] arrays (S, H, C) float64, and the work they took."""
+    """Sampled normalised paths, and the work they took.
+
+    Args:
+        paths: [N] arrays (S, H, C) float64.
+        held: [N] arrays (S,) bool, whether a path met a limit.
+    """
 
     paths: list[np.ndarray]
+    held: list[np.ndarray]
 
 
 def _uniforms(seed: int, key: str, sample: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -95,6 +101,7 @@ def sample_values(
     max_rows: int = MAX_ROWS,
     dtype: torch.dtype | None = None,
     progress: Callable[[int], None] | None = None,
+    limits: Sequence[np.ndarray] | None = None,
 ) -> SampledValues:
     """Continue each prompt by S sampled paths of H steps.
 
@@ -112,6 +119,8 @@ def sample_values(
         max_rows: rows (N x S) decoded at once; bounds the memory.
         dtype: autocast to this type while computing; None computes as the weights are.
         progress: called with the number of steps just sampled, N x S x H in all.
+        limits: N arrays (2, C), the lowest and highest value of a path; a value beyond is held
+            there before it is fed back. None sets none.
 
     Raises:
         DataError: no prompts, repeated keys, or a prompt that does not end with a number.
@@ -144,6 +153,7 @@ def sample_values(
         )
     work = plan_values(lengths, n_steps, n_samples=n_samples, max_rows=max_rows)
     paths: list[np.ndarray] = [np.empty(0)] * len(prompts)
+    held: list[np.ndarray] = [np.empty(0, dtype=bool)] * len(prompts)
     with lm.computing():
         for group in groups(lengths, n_samples, max_rows):
             members = [prompts[i] for i in group.prompts]
@@ -157,19 +167,23 @@ def sample_values(
                     seed,
                     temperature,
                     progress,
+                    None if limits is None else [limits[i] for i in group.prompts],
                 )
                 for span in group.spans
             ]
             for place, i in enumerate(group.prompts):
                 channels = prompts[i].numbers.values.shape[1]
-                whole = np.concatenate([f[place] for f in found])[..., :channels]
+                whole = np.concatenate([f[0][place] for f in found])[..., :channels]
+                held[i] = np.concatenate([f[1][place] for f in found])
                 if not np.isfinite(whole).all():
                     raise ModelError(
                         f"series {keys[i]!r}: got forecasts that are not finite; the weights or "
                         "the adapter are broken"
                     )
                 paths[i] = whole
-    return SampledValues(work.prefill, work.positions, work.cached, work.head_positions, paths)
+    return SampledValues(
+        work.prefill, work.positions, work.cached, work.head_positions, paths, held
+    )
 
 
 def _span(
@@ -181,8 +195,9 @@ def _span(
     seed: int,
     temperature: float,
     progress: Callable[[int], None] | None,
-) -> np.ndarray:
-    """Samples span[0]..span[1] of every prompt: (N, S, H, C) normalised."""
+    limits: Sequence[np.ndarray] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples span[0]..span[1] of every prompt: (N, S, H, C) normalised, and (N, S) held ones."""
     interface = interface_of(lm.model)
     assert interface is not None
     body, device = text_body(lm.model), lm.device
@@ -236,12 +251,20 @@ def _span(
     position = each(positions[:, -1:])
     if attention is not None:
         attention = each(attention)
+    bounds = np.zeros((2, len(prompts), 1, VALUE_CHANNELS), dtype=np.float32)
+    bounds[0], bounds[1] = -np.inf, np.inf
+    for row, limit in enumerate(limits or ()):
+        bounds[:, row, 0, : limit.shape[1]] = limit
+    low, high = (each(torch.from_numpy(bound).to(device)) for bound in bounds)
+    held = torch.zeros(len(uniforms), dtype=torch.bool, device=device)
     steps = []
     for t in range(n_steps):
         mixture = interface.distribution(hidden, history, statics)
         if temperature != 1.0:
             mixture = mixture.spread_by(temperature)
-        value = mixture.draw(uniforms[:, None, t])
+        drawn = mixture.draw(uniforms[:, None, t])
+        value = drawn.clamp(low, high)
+        held |= (value != drawn).flatten(1).any(1)
         steps.append(value)
         if progress is not None:
             progress(len(value))
@@ -259,4 +282,5 @@ def _span(
             use_cache=True,
         ).last_hidden_state
     path = torch.cat(steps, 1).double().cpu().numpy()
-    return path.reshape(len(prompts), count, n_steps, VALUE_CHANNELS)
+    met = held.cpu().numpy().reshape(len(prompts), count)
+    return path.reshape(len(prompts), count, n_steps, VALUE_CHANNELS), met

@@ -13,6 +13,7 @@ from loracast.evaluation._annotation_scores import (
     score_annotations,
     trend_only_baseline,
 )
+from loracast.evaluation._auto import expected_seconds
 from loracast.evaluation._baselines import BASELINES, run_baseline
 from loracast.evaluation._global_mlp import GlobalMLP
 from loracast.evaluation._metrics import (
@@ -26,6 +27,8 @@ from loracast.evaluation._metrics import (
 )
 from loracast.evaluation._naive import best_lag
 from loracast.evaluation._prepare import BaselineForecast
+from loracast.evaluation._quantiles import resolves, sample_quantiles, samples_needed
+from loracast.evaluation._season import find_season
 
 __all__ = [
     "ANNOTATION_FIELDS",
@@ -37,13 +40,18 @@ __all__ = [
     "best_lag",
     "coverage",
     "crps_from_samples",
+    "expected_seconds",
+    "find_season",
     "is_right",
     "majority_baseline",
     "naive_scales",
     "published_rules",
+    "resolves",
     "robust_rules",
     "run_baseline",
     "running_rmse",
+    "sample_quantiles",
+    "samples_needed",
     "score",
     "score_annotations",
     "score_horizons",

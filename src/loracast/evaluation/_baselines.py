@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from loracast.errors import ConfigError
+from loracast.errors import ConfigError, DataError
 from loracast.evaluation._auto import auto_arima, auto_ets
 from loracast.evaluation._log_growth import VAR_LAGS, quadratic_growth, var5_log
 from loracast.evaluation._naive import Drawn, naive, seasonal_naive
 from loracast.evaluation._prepare import BaselineForecast, Prepared, prepare
+from loracast.evaluation._season import find_season
 
 __all__ = ["BASELINES", "run_baseline"]
 
@@ -31,6 +33,7 @@ _METHODS: dict[str, tuple[Method, int]] = {
     "auto_ets": (auto_ets, 4),
 }
 BASELINES = tuple(_METHODS)
+SEASONAL = ("seasonal_naive", "auto_arima", "auto_ets")  # methods that have a use for a season
 
 
 def run_baseline(
@@ -40,6 +43,7 @@ def run_baseline(
     *,
     seed: int,
     n_samples: int = 100,
+    season: int | Sequence[int | None] | None = None,
 ) -> BaselineForecast:
     """Forecast every series by a named method.
 
@@ -49,6 +53,8 @@ def run_baseline(
         horizon: H, steps to forecast.
         seed: of the sampled paths; series n draws from the stream (seed, n).
         n_samples: S, sampled paths per series.
+        season: m, steps of a season, for all series or for each of the N; None finds it per
+            series (`find_season`). A season of 1 means none.
 
     Returns:
         point (N, H, C), samples (N, S, H, C), CPU seconds and a note.
@@ -64,7 +70,23 @@ def run_baseline(
     method, least = _METHODS[name]
     started = time.process_time()
     prepared = prepare(contexts, horizon, least, name)
+    if name in SEASONAL:
+        prepared = replace(prepared, seasons=_seasons(prepared.contexts, season))
     rngs = [np.random.default_rng([seed, n]) for n in range(len(contexts))]
     point, samples, note = method(prepared, horizon, n_samples, rngs)
     seconds = time.process_time() - started
     return BaselineForecast(point, samples, seconds, prepared.notes(note))
+
+
+def _seasons(
+    contexts: Sequence[np.ndarray], season: int | Sequence[int | None] | None
+) -> tuple[int | None, ...]:
+    if season is None:
+        return tuple(find_season(context) for context in contexts)
+    wanted = [season] * len(contexts) if isinstance(season, int) else list(season)
+    if len(wanted) != len(contexts):
+        raise DataError(f"got {len(wanted)} seasons for {len(contexts)} series; expected as many")
+    for m in wanted:
+        if m is not None and m < 1:
+            raise ConfigError(f"got season {m}; expected at least 1 step")
+    return tuple(wanted)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from loracast.errors import DataError
+from loracast.evaluation._quantiles import resolves, sample_quantiles
 
 __all__ = [
     "METRICS",
@@ -22,7 +23,9 @@ __all__ = [
     "score_horizons",
 ]
 
-METRICS = ("mae", "mse", "rmse", "mape", "mase", "crps", "coverage80")
+METRICS = (
+    "mae", "mae_median", "mse", "rmse", "mape", "mase", "crps", "crps_median", "coverage80",
+)  # fmt: skip
 Scores = dict[str, float | None]
 
 
@@ -35,6 +38,12 @@ def _mean(values: np.ndarray) -> float | None:
     if top == 0.0 or not np.isfinite(top):
         return _finite(top)
     return _finite(top * float(np.mean(values / top)))
+
+
+def _median_of_series(values: np.ndarray) -> float | None:
+    """Median over series of each one's mean (N, H, C), so that one wild series decides nothing."""
+    means = [mean for row in values if (mean := _mean(row)) is not None]
+    return float(np.median(means)) if means else None
 
 
 def _finite(value: float) -> float | None:
@@ -68,15 +77,18 @@ def _check(truth: np.ndarray, point: np.ndarray, samples: np.ndarray | None) -> 
 
 
 def crps_from_samples(truth: np.ndarray, samples: np.ndarray, axis: int = 1) -> np.ndarray:
-    """Continuous ranked probability score of the empirical distribution of the samples.
+    """Continuous ranked probability score of the distribution that the samples were drawn from.
 
-    CRPS = mean_i |x_i - y| - 1/(2 S^2) sum_ij |x_i - x_j| (Gneiting and Raftery 2007,
-    eq. 21); the double sum is taken from the sorted samples. In the unit of the data,
-    smaller is better; with S = 1 it is the absolute error.
+    The fair form, whose expectation does not depend on S, so that methods with different numbers
+    of samples can be compared: mean_i |x_i - y| - 1/(2 S (S - 1)) sum_ij |x_i - x_j| (Ferro 2014,
+    eq. 10; with 1/S^2 in place of 1/(S (S - 1)) it is that of the samples themselves, Gneiting and
+    Raftery 2007, eq. 21, larger at small S). The double sum is taken from the sorted samples. In
+    the unit of the data, smaller is better; a single value may fall below 0; with S = 1 it is the
+    absolute error.
 
     Args:
         truth: array of the shape of `samples` without the sample axis.
-        samples: array with S samples along `axis`.
+        samples: array with S samples along `axis`, drawn independently.
         axis: where the samples are; 1 fits (N, S, H, C).
 
     Returns:
@@ -86,7 +98,7 @@ def crps_from_samples(truth: np.ndarray, samples: np.ndarray, axis: int = 1) -> 
     count = ordered.shape[-1]
     error = np.abs(ordered - np.asarray(truth)[..., None]).mean(axis=-1)
     # sum_ij |x_i - x_j| / 2 = sum_i (2 i - S + 1) x_(i), i from 0
-    weights = (2 * np.arange(count) - count + 1) / count**2
+    weights = (2 * np.arange(count) - count + 1) / (count * max(1, count - 1))
     spread: np.ndarray = (ordered - ordered[..., :1]) @ weights
     return np.asarray(error - spread)
 
@@ -100,23 +112,26 @@ def coverage(truth: np.ndarray, samples: np.ndarray, level: float = 80.0) -> flo
         level: size of the interval in percent; 80 lies between the 10 % and 90 % quantiles.
 
     Returns:
-        A share from 0 to 1; None when no truth is known.
+        A share from 0 to 1; None when no truth is known, or when S samples have no such interval
+        (80 needs 9).
     """
     tail = (1 - level / 100) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail], axis=1)
     known = ~np.isnan(truth)
-    if not known.any():
+    if not known.any() or not resolves(samples.shape[1], [tail]):
         return None
+    low, high = sample_quantiles(samples, [tail, 1 - tail])
     inside = (truth >= low) & (truth <= high)
     return float(inside[known].mean())
 
 
-def naive_scales(contexts: Sequence[np.ndarray], seasonality: int = 1) -> np.ndarray:
+def naive_scales(
+    contexts: Sequence[np.ndarray], seasonality: int | Sequence[int] = 1
+) -> np.ndarray:
     """In-sample mean absolute error of the (seasonal) naive forecast, the divisor of MASE.
 
     Args:
         contexts: N arrays (T_n, C).
-        seasonality: m; the naive forecast of step t is step t - m.
+        seasonality: m, for all series or for each; the naive forecast of step t is step t - m.
 
     Returns:
         (N, C); NaN where no pair of known values lies m steps apart.
@@ -124,11 +139,14 @@ def naive_scales(contexts: Sequence[np.ndarray], seasonality: int = 1) -> np.nda
     Raises:
         DataError: a seasonality below 1.
     """
-    if seasonality < 1:
-        raise DataError(f"got seasonality {seasonality}; expected at least 1")
+    seasons = [seasonality] * len(contexts) if isinstance(seasonality, int) else list(seasonality)
+    if len(seasons) != len(contexts) or min(seasons, default=1) < 1:
+        raise DataError(
+            f"got seasonality {seasonality}; expected at least 1, for all series or for each"
+        )
     out = np.full((len(contexts), contexts[0].shape[1] if len(contexts) else 0), np.nan)
-    for series, context in enumerate(contexts):
-        steps = np.abs(context[seasonality:] - context[:-seasonality])
+    for series, (context, season) in enumerate(zip(contexts, seasons, strict=True)):
+        steps = np.abs(context[season:] - context[:-season])
         for channel in range(out.shape[1]):
             mean = _mean(steps[:, channel])
             out[series, channel] = np.nan if mean is None else mean
@@ -154,7 +172,7 @@ def score(
     samples: np.ndarray | None = None,
     contexts: Sequence[np.ndarray] | None = None,
     *,
-    seasonality: int = 1,
+    seasonality: int | Sequence[int] = 1,
 ) -> Scores:
     """All scores of one set of forecasts.
 
@@ -163,12 +181,13 @@ def score(
         point: (N, H, C) point forecasts.
         samples: (N, S, H, C) sampled paths; None leaves `crps` and `coverage80` None.
         contexts: N arrays (T_n, C), what was known; None leaves `mase` None.
-        seasonality: m of the naive forecast that scales MASE.
+        seasonality: m of the naive forecast that scales MASE, for all series or for each.
 
     Returns:
         `mae`, `mse`, `rmse` (root of the mean over everything), `mape` in percent (steps whose
-        truth is 0 left out), `mase`, `crps` (unit of the data), `coverage80` (0 to 1). None
-        where a score is not defined or floating point cannot hold it.
+        truth is 0 left out), `mase`, `crps` (fair, unit of the data), `coverage80` (0 to 1), and
+        `mae_median` and `crps_median`, the median over series in place of the mean. None where a
+        score is not defined or floating point cannot hold it.
 
     Raises:
         DataError: shapes that do not agree, or forecasts that are no finite numbers.
@@ -187,14 +206,16 @@ def score(
         percent = np.where(truth == 0, np.nan, 100 * error / np.abs(truth))
         mape = _mean(percent)
         mase = None if contexts is None else _mase(error, naive_scales(contexts, seasonality))
-        crps = None if samples is None else _mean(crps_from_samples(truth, samples))
+        crps = None if samples is None else crps_from_samples(truth, samples)
     return {
         "mae": _mean(error),
+        "mae_median": _median_of_series(error),
         "mse": mse,
         "rmse": rmse,
         "mape": mape,
         "mase": mase,
-        "crps": crps,
+        "crps": None if crps is None else _mean(crps),
+        "crps_median": None if crps is None else _median_of_series(crps),
         "coverage80": None if samples is None else coverage(truth, samples, 80.0),
     }
 
@@ -206,7 +227,7 @@ def score_horizons(
     contexts: Sequence[np.ndarray] | None = None,
     *,
     horizons: Sequence[int] = (5, 20, 30),
-    seasonality: int = 1,
+    seasonality: int | Sequence[int] = 1,
 ) -> dict[str, Scores]:
     """Scores over the first steps of a forecast, for several horizons.
 
@@ -216,7 +237,7 @@ def score_horizons(
         samples: (N, S, H, C) or None.
         contexts: N arrays (T_n, C) or None.
         horizons: each from 1 to H; `h5` scores the steps 1..5.
-        seasonality: m of the naive forecast that scales MASE.
+        seasonality: m of the naive forecast that scales MASE, for all series or for each.
 
     Returns:
         `{"h5": {"mae": ..., ...}, ...}`, see `score`.

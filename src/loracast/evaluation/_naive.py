@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from loracast.errors import DataError
 from loracast.evaluation._prepare import Prepared
 
 __all__ = ["best_lag", "naive", "seasonal_naive"]
@@ -74,18 +75,29 @@ def best_lag(context: np.ndarray) -> int:
 def seasonal_naive(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
-    """The values one best lag ago, repeated; the lag is chosen per series on its context.
+    """The values one season ago, repeated; without a season, those one best lag ago.
 
     Samples add normal errors with the root mean square of the in-context seasonal errors,
     summed from cycle to cycle.
 
     Returns:
-        point (N, H, C), samples (N, S, H, C), a note with the middle lag.
+        point (N, H, C), samples (N, S, H, C), a note with season and middle lag.
+
+    Raises:
+        DataError: a context shorter than its season.
     """
     points, draws, lags = [], [], []
-    for context, rng in zip(prepared.contexts, rngs, strict=True):
-        lag = best_lag(context)
-        lags.append(lag)
+    for n, (context, season, rng) in enumerate(
+        zip(prepared.contexts, prepared.seasons, rngs, strict=True)
+    ):
+        if season is not None and len(context) < season:
+            raise DataError(
+                f"context {n} has {len(context)} steps; a season of {season} needs at least "
+                f"{season}"
+            )
+        lag = best_lag(context) if season is None else season
+        if season is None:
+            lags.append(lag)
         scaled, scale = _scaled(context)
         sigma = _rms(scaled[lag:] - scaled[:-lag]) if len(scaled) > lag else np.zeros(len(scale))
         steps = np.arange(horizon)
@@ -94,8 +106,10 @@ def seasonal_naive(
         for step in range(lag, horizon):
             noise[:, step] += noise[:, step - lag]
         draws.append((scaled[-lag:][steps % lag] + noise) * scale)
-    note = f"lag per series from 1 to half the context, median {int(np.median(lags))}"
-    return np.stack(points), np.stack(draws), note
+    note = ""
+    if lags:
+        note = f"lag per series from 1 to half the context, median {int(np.median(lags))}"
+    return np.stack(points), np.stack(draws), prepared.seasonal_note(note)
 
 
 def _rms(errors: np.ndarray) -> np.ndarray:

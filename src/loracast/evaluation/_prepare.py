@@ -35,15 +35,29 @@ class BaselineForecast:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Checked contexts: N arrays (T_n, C) of finite numbers, and how many were filled in."""
+    """Checked contexts: N arrays (T_n, C) of finite numbers, and how many were filled in.
+
+    `seasons` are the N steps of a season, None where none is known or found.
+    """
 
     contexts: list[np.ndarray]
     n_filled: int
+    seasons: tuple[int | None, ...] = ()
 
     @property
     def n_channels(self) -> int:
         """C, the number of channels."""
         return int(self.contexts[0].shape[1])
+
+    def seasonal_note(self, otherwise: str) -> str:
+        """The seasons in words, and what is done with the series that have none."""
+        known = [m for m in self.seasons if m is not None]
+        if not known:
+            return otherwise
+        named = ", ".join(map(str, sorted(set(known))[:3])) + (", ..." * (len(set(known)) > 3))
+        if len(known) == len(self.seasons):
+            return f"season {named}"
+        return f"season {named} in {len(known)} of {len(self.seasons)}, else {otherwise}"
 
     def notes(self, *more: str) -> str:
         """The filled holes and other remarks as one line."""

@@ -25,7 +25,9 @@ from loracast.series._measurements import Measurements, measure
 from loracast.series._ou import generate_ou
 from loracast.series._panel import Panel
 from loracast.series._regimes import classify_regime
-from loracast.series._split import sliding_windows, split_panel
+from loracast.series._season import season_of_times
+from loracast.series._seen import seen_record, trained_until
+from loracast.series._split import rolling_origins, sliding_windows, split_panel
 
 __all__ = [
     "DESCRIBED_FAMILIES",
@@ -53,9 +55,13 @@ __all__ = [
     "panel_to_frame",
     "read_panel",
     "region_of",
+    "rolling_origins",
+    "season_of_times",
+    "seen_record",
     "sha256_of_file",
     "sliding_windows",
     "split_panel",
+    "trained_until",
     "trend_label",
     "write_hdf5",
     "write_panel",

@@ -24,7 +24,9 @@ from loracast.series._corpus_stochastic import (
 )
 from loracast.series._corpus_waves import draw_maps, draw_spirals, draw_waves
 
-__all__ = ["CORPUS_KINDS", "ODE_FAMILIES", "corpus_chunk"]
+__all__ = ["CORPUS_CHANNELS", "CORPUS_KINDS", "ODE_FAMILIES", "corpus_chunk"]
+
+CORPUS_CHANNELS = 4  # the most channels of a series
 
 # Families with a vector field: n systems from (rng, n, density, steps).
 ODE_FAMILIES: dict[str, Callable[..., Systems]] = {

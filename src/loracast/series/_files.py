@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from loracast.errors import DataError, LoracastError, StorageError
-from loracast.series._frames import panel_from_frame, panel_to_frame
+from loracast.series._frames import LONGEST_ID, panel_from_frame, panel_to_frame
 from loracast.series._panel import Panel
 
 __all__ = ["read_panel", "sha256_of_file", "write_hdf5", "write_panel"]
@@ -27,7 +27,7 @@ CSV_SUFFIXES = (".csv",)
 PARQUET_SUFFIXES = (".parquet", ".pq")
 HDF5_SUFFIXES = (".h5", ".hdf5")
 # What `meta` says of where a panel was read from; not stored again.
-SOURCE_FACTS = ("path", "sha256", "backend", "notes", "per_series")
+SOURCE_FACTS = ("path", "sha256", "backend", "notes", "skipped", "per_series")
 SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + HDF5_SUFFIXES
 
 
@@ -52,6 +52,7 @@ def read_panel(
     time_col: str | None = None,
     target_cols: Sequence[str] | None = None,
     sort: bool = False,
+    strict: bool = True,
 ) -> Panel:
     """Read a file of series.
 
@@ -66,6 +67,7 @@ def read_panel(
         time_col: name of the time column.
         target_cols: names of the C value columns (for HDF5: which channels, in which order).
         sort: put the rows of each series in time order instead of refusing them.
+        strict: as in `panel_from_frame`.
 
     Returns:
         The panel, with `path` and `sha256` in `meta`.
@@ -80,11 +82,16 @@ def read_panel(
     digest = sha256_of_file(path)
     try:
         if suffix in HDF5_SUFFIXES:
-            panel = _read_hdf5(path, id_col, time_col, target_cols)
+            panel = _read_hdf5(path, id_col, time_col, target_cols, strict)
         else:
             frame = _read_csv(path) if suffix in CSV_SUFFIXES else _read_parquet(path)
             panel = panel_from_frame(
-                frame, id_col=id_col, time_col=time_col, target_cols=target_cols, sort=sort
+                frame,
+                id_col=id_col,
+                time_col=time_col,
+                target_cols=target_cols,
+                sort=sort,
+                strict=strict,
             )
     except DataError as problem:
         raise DataError(f"{path}: {problem}") from problem
@@ -140,12 +147,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _read_hdf5(
-    path: Path, id_col: str | None, time_col: str | None, target_cols: Sequence[str] | None
+    path: Path,
+    id_col: str | None,
+    time_col: str | None,
+    target_cols: Sequence[str] | None,
+    strict: bool,
 ) -> Panel:
     try:
         with h5py.File(path, "r") as file:
             data = {key: _dataset(file, key) for key in ("trajectories", "time", "system_id")}
-            names = file["trajectories"].attrs.get("channels") if "trajectories" in file else None
+            values = data["trajectories"]
+            names = None if values is None else file["trajectories"].attrs.get("channels")
             meta = _read_meta(file)
             keys = list(file.keys())
     except (OSError, RuntimeError, KeyError, ValueError) as problem:
@@ -177,10 +189,28 @@ def _read_hdf5(
             raise DataError(f"has the channels {list(channels)} and no {missing[0]!r}")
         pick = [channels.index(t) for t in target_cols]
     values = values.astype(np.float64)[:, :, pick]
+    named = tuple(i.decode() if isinstance(i, bytes) else i for i in ids.tolist())
+    longest = max((len(name) for name in named if isinstance(name, str)), default=0)
+    if longest > LONGEST_ID:
+        raise DataError(
+            f"has an id of {longest:,} characters in 'system_id'; expected at most "
+            f"{LONGEST_ID:,}, as every row of a forecast repeats it"
+        )
+    bad = np.isinf(values).any(axis=(1, 2))
+    if strict or bad.all():
+        bad = np.zeros(n_series, dtype=bool)  # `Panel` refuses
+    rows = np.flatnonzero(~bad)
+    if bad.any():
+        meta["skipped"] = tuple(
+            (named[row], f"series {named[row]!r} has infinite values")
+            for row in np.flatnonzero(bad)
+        )
+        facts = cast(dict[str, list[object]], meta.get("per_series", {}))
+        meta["per_series"] = {key: [column[r] for r in rows] for key, column in facts.items()}
     return Panel(
-        ids=tuple(i.decode() if isinstance(i, bytes) else i for i in ids.tolist()),
-        values=tuple(values),
-        times=(time,) * n_series,
+        ids=tuple(named[row] for row in rows),
+        values=tuple(values[rows]),
+        times=(time,) * len(rows),
         channels=tuple(channels[p] for p in pick),
         id_col=id_col or "unique_id",
         time_col=time_col or "ds",
@@ -205,8 +235,23 @@ def _channel_names(
 
 
 def _dataset(file: h5py.File, key: str) -> np.ndarray | None:
-    node = file.get(key)
+    node = _followed(file, key)
     return np.asarray(node[()]) if isinstance(node, h5py.Dataset) else None
+
+
+def _followed(group: h5py.Group, key: str) -> Any:
+    """What stands under a name, None if nothing does.
+
+    Raises:
+        DataError: a link that leads nowhere.
+    """
+    node = group.get(key)
+    if node is None and group.get(key, getlink=True) is not None:
+        raise DataError(
+            f"has a link {group.name.rstrip('/')}/{key} that leads nowhere; expected a dataset: "
+            "write the file anew, or put the linked file beside it"
+        )
+    return node
 
 
 def _read_meta(file: h5py.File) -> dict[str, object]:
@@ -217,11 +262,13 @@ def _read_meta(file: h5py.File) -> dict[str, object]:
     except json.JSONDecodeError:
         found = {}
     meta: dict[str, object] = found if isinstance(found, dict) else {}
-    group = file.get("per_series")
+    group = _followed(file, "per_series")
     if isinstance(group, h5py.Group):
+        nodes = {key: _followed(group, key) for key in group}
         columns = {
             key: np.asarray(node.asstr()[()] if node.dtype.kind == "O" else node[()]).tolist()
-            for key, node in group.items()
+            for key, node in nodes.items()
+            if isinstance(node, h5py.Dataset)
         }
         n_series = len(file["trajectories"]) if "trajectories" in file else 0
         if all(isinstance(c, list) and len(c) == n_series for c in columns.values()):

@@ -23,6 +23,7 @@ __all__ = ["Backend", "build_frame", "panel_from_frame", "panel_to_frame"]
 
 Backend = Literal["pandas", "polars"]
 SINGLE_ID = "series"
+LONGEST_ID = 1_000  # characters
 INDEX_NAMES = ("", "rownames", "Unnamed: 0")
 DATE_PROBE_ROWS = 50
 # A time of day and what follows it: Z, or an offset from UTC.
@@ -36,6 +37,7 @@ def panel_from_frame(
     time_col: str | None = None,
     target_cols: Sequence[str] | None = None,
     sort: bool = False,
+    strict: bool = True,
 ) -> Panel:
     """Read a long frame, one row per series and time.
 
@@ -49,6 +51,9 @@ def panel_from_frame(
             dates, or text that reads as dates. Times in UTC lose their zone, others are refused.
         target_cols: names of the C value columns (default `y` or `target`).
         sort: put the rows of each series in time order instead of refusing them.
+        strict: refuse the frame where one of several series has unordered times or an infinite
+            value; else such series are left out, and `meta["skipped"]` holds pairs of id and
+            reason.
 
     Returns:
         The panel; `meta["backend"]` is "pandas" or "polars", `meta["notes"]` says what was
@@ -95,17 +100,24 @@ def panel_from_frame(
         order = by_time
     codes, times = codes[order], times[order]
     values = np.stack(targets, axis=1)[order]
-    _check_order(codes, times, ids, roles)
-    _check_infinite(values, codes, times, ids, roles)
+    bad = {} if strict else _bad_series(values, codes, times, ids, roles)
+    if len(bad) in (0, len(ids)):
+        bad = {}
+        _check_order(codes, times, ids, roles)
+        _check_infinite(values, codes, times, ids, roles)
+    else:
+        keep = ~np.isin(codes, list(bad))
+        codes, times, values = codes[keep], times[keep], values[keep]
     cuts = np.flatnonzero(np.diff(codes)) + 1
     return Panel(
-        ids=tuple(ids),
+        ids=tuple(name for code, name in enumerate(ids) if code not in bad),
         values=tuple(np.split(values, cuts)),
         times=tuple(np.split(times, cuts)),
         channels=roles.target_cols,
         id_col=roles.id_col or "unique_id",
         time_col=roles.time_col or "ds",
-        meta={"backend": _backend_of(table), "notes": tuple(notes)},
+        meta={"backend": _backend_of(table), "notes": tuple(notes)}
+        | ({"skipped": tuple((ids[code], reason) for code, reason in bad.items())} if bad else {}),
     )
 
 
@@ -329,7 +341,32 @@ def _id_codes(table: nw.DataFrame[Any], roles: Roles) -> tuple[np.ndarray, list[
         row = int(np.flatnonzero(empty)[0])
         raise DataError(f"id column {roles.id_col!r} is empty in row {row + 1}; expected an id")
     codes, uniques = pd.factorize(np.array(column.to_list(), dtype=object))
+    longest = max((name for name in uniques if isinstance(name, str)), key=len, default="")
+    if len(longest) > LONGEST_ID:
+        raise DataError(
+            f"id column {roles.id_col!r} holds an id of {len(longest):,} characters "
+            f"({longest[:20]!r}...); expected at most {LONGEST_ID:,}, as every row of a forecast "
+            "repeats it"
+        )
     return codes, list(uniques)
+
+
+def _bad_series(
+    values: np.ndarray, codes: np.ndarray, times: np.ndarray, ids: Sequence[Any], roles: Roles
+) -> dict[int, str]:
+    """Code -> reason of each series whose times or values cannot be used."""
+    same = codes[1:] == codes[:-1]
+    unordered = codes[1:][same & (times[1:] <= times[:-1])]
+    infinite = codes[np.isinf(values).any(axis=1)]
+    found = {}
+    for code in np.unique(np.concatenate([unordered, infinite])):
+        rows = codes == code
+        try:
+            _check_order(codes[rows], times[rows], ids, roles)
+            _check_infinite(values[rows], codes[rows], times[rows], ids, roles)
+        except DataError as problem:
+            found[int(code)] = str(problem)
+    return found
 
 
 def _check_order(codes: np.ndarray, times: np.ndarray, ids: Sequence[Any], roles: Roles) -> None:

@@ -1,4 +1,4 @@
-"""Splits by series and windows in time; positions only, the numbers are not looked at."""
+"""Splits by series, windows and origins in time; positions only, the numbers are not looked at."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from loracast.errors import DataError
 from loracast.series._panel import Panel
 
-__all__ = ["sliding_windows", "split_panel"]
+__all__ = ["rolling_origins", "sliding_windows", "split_panel"]
 
 
 def split_panel(
@@ -49,6 +49,45 @@ def split_panel(
         panel.select(order[n_train : n_train + n_val]),
         panel.select(order[n_train + n_val : stop]),
     )
+
+
+def rolling_origins(
+    lengths: np.ndarray, horizon: int, n_windows: int = 1, step: int | None = None
+) -> np.ndarray:
+    """Where forecasts begin that are scored on the ends of series.
+
+    The last forecast ends with its series, each earlier one begins `step` steps before the next;
+    every series counts from its own end.
+
+    Args:
+        lengths: (N,) steps of each series.
+        horizon: H, steps of each forecast.
+        n_windows: K, forecasts of each series.
+        step: steps from one origin to the next; None takes H, so that no step is scored twice.
+
+    Returns:
+        (K, N) position of the first forecast step, oldest window first; below 1 where a series is
+        too short for that window.
+
+    Raises:
+        DataError: a horizon, a number of windows or a step below 1, or more windows than the
+            longest series holds.
+    """
+    step = horizon if step is None else step
+    if horizon < 1 or n_windows < 1 or step < 1:
+        raise DataError(
+            f"got horizon {horizon}, {n_windows} windows and a step of {step} between them; "
+            "expected each at least 1"
+        )
+    longest = int(max(lengths, default=0))
+    if n_windows > 1 and horizon + step * (n_windows - 1) >= longest:
+        fitting = max(0, (longest - 1 - horizon) // step + 1)
+        raise DataError(
+            f"got {n_windows} windows of {horizon} steps, {step} apart; the longest series has "
+            f"{longest} steps, which hold {fitting}"
+        )
+    behind = horizon + step * np.arange(n_windows - 1, -1, -1)
+    return np.asarray(lengths)[None, :] - behind[:, None]
 
 
 def sliding_windows(panel: Panel, length: int, stride: int) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._plan import Choice, StudyPlan, plan_study
 from loracast.studies._pretrain import PretrainRecipe, load_pretrain_recipe, pretrain
-from loracast.studies._recipe import Recipe, load_recipe
+from loracast.studies._recipe import Recipe, changed_recipe, load_recipe
 from loracast.studies._report import write_report
 from loracast.studies._run import run_study
 from loracast.studies._schema import StudyResult, make_verdict, read_result
@@ -24,6 +24,7 @@ __all__ = [
     "StudyPlan",
     "StudyProgress",
     "StudyResult",
+    "changed_recipe",
     "load_data",
     "load_pretrain_recipe",
     "load_recipe",

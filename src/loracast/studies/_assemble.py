@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from loracast.api import Engine
+from loracast.api import Engine, sample_quantiles
 from loracast.backbone import EMBEDDED_DIR
+from loracast.evaluation import resolves
 from loracast.studies._report_data import (
     ContextRow,
     ExampleForecast,
@@ -128,7 +129,6 @@ def _grid(found: Findings) -> tuple[GridCell, ...]:
 
 def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]:
     rows = []
-    width = base.task.grammar(run.data.train.n_channels).max_symbols_per_step
     for name, facts in found.stages.items():
         if not name.startswith("context."):
             continue
@@ -136,7 +136,7 @@ def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]
         rows.append(
             ContextRow(
                 context=window,
-                tokens=window * width,
+                tokens=_window_tokens(run, base, facts),
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
                 seconds=facts["seconds"],
@@ -144,6 +144,17 @@ def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]
             )
         )
     return tuple(rows)
+
+
+def _window_tokens(run: Run, base: Engine, facts: dict[str, Any]) -> int:
+    """Tokens of a training example of a stage: the mean over all that it was trained on."""
+    config = facts["config"]
+    dials = config["training"]
+    source = base.windows(
+        run.data.train, run.plan(config["window_steps"]), dials["batch_size"], dials["seed"]
+    )
+    examples = (example for step in range(dials["steps"]) for example in source.batch(step))
+    return round(float(np.mean([len(example) for example in examples])))
 
 
 def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -159,6 +170,9 @@ def _examples(run: Run, found: Findings) -> tuple[ExampleForecast, ...]:
     chosen = [regimes.index(r) for r in _REGIMES if r in regimes] or list(
         range(min(4, len(regimes)))
     )
+    bands = None
+    if resolves(samples.shape[1], [0.1]):
+        bands = sample_quantiles(samples, [0.1, 0.9])
     return tuple(
         ExampleForecast(
             series_id=data.keys[i],
@@ -167,8 +181,8 @@ def _examples(run: Run, found: Findings) -> tuple[ExampleForecast, ...]:
             context=_matrix(data.contexts[i]),
             truth=_matrix(data.truth[i]),
             median=_matrix(np.median(samples[i], axis=0)),
-            lo=_matrix(np.quantile(samples[i], 0.1, axis=0)),
-            hi=_matrix(np.quantile(samples[i], 0.9, axis=0)),
+            lo=None if bands is None else _matrix(bands[0, i]),
+            hi=None if bands is None else _matrix(bands[1, i]),
         )
         for i in chosen
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from loracast.backbone import Backbone, symbol_ids
 from loracast.codec import make_codec
@@ -45,7 +45,7 @@ class Continuous(_Kind):
     kind: Literal["continuous"]
     codec: dict[str, Any] = {"name": "continuous"}
     positions: int = Field(default=4096, ge=64)
-    steps: tuple[int, ...] = (64, 100, 128, 192)
+    steps: tuple[PositiveInt, ...] = Field(default=(64, 100, 128, 192), min_length=1)
 
 
 class Described(_Kind):
@@ -55,6 +55,15 @@ class Described(_Kind):
     rows: int = Field(default=24, ge=1)
     lengths: tuple[int, int] = (32, 256)
     fields: tuple[str, ...] = ("trend", "noise", "max", "min")
+
+    @field_validator("lengths")
+    @classmethod
+    def _lengths(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 2 <= value[0] <= value[1]:
+            raise ValueError(
+                f"got {value[0]} to {value[1]} points; expected 2 or more, the smaller one first"
+            )
+        return value
 
 
 Kind = Annotated[Digits | Continuous | Described, Field(discriminator="kind")]

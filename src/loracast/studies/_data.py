@@ -14,6 +14,7 @@ from loracast.series import (
     classify_regime,
     generate_lotka_volterra,
     read_panel,
+    seen_record,
     sha256_of_file,
     split_panel,
 )
@@ -51,6 +52,12 @@ class StudyData:
         """All series before the validation set, those kept back among them."""
         kept = () if self.calibration is None else self.calibration.values
         return [*self.train.values, *kept]
+
+    @property
+    def seen(self) -> dict[str, object]:
+        """Digests of all series that train, calibrate or choose; the test series are not there."""
+        kept = () if self.calibration is None else (self.calibration,)
+        return seen_record(self.train, *kept, self.validation)
 
     def regimes(self) -> list[str]:
         """The regime of each evaluated series, '' where the notion does not apply."""

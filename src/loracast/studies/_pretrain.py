@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import (
+    CARD_FILE,
     Backbone,
     build_embedded,
     embedded_config,
@@ -21,9 +22,11 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import ConfigError, StorageError
+from loracast.errors import ConfigError, StorageError, faults_in_one_line
 from loracast.flops import Ledger, parse_flops
+from loracast.series._corpus import CORPUS_CHANNELS
 from loracast.studies._corpus_batches import CorpusBatches, Kind
+from loracast.studies._recipe import rising_shares
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, machine_facts, train
 
 __all__ = ["PretrainRecipe", "load_pretrain_recipe", "pretrain"]
@@ -45,7 +48,7 @@ class PretrainRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     hidden: int = 256
     layers: int = 6
     mlp: int = 704
@@ -55,6 +58,11 @@ class PretrainRecipe(BaseModel):
     validation: int = Field(default=2, ge=1)
     budget: str = "1e16"
     training: TrainConfig
+
+    @field_validator("context_range")
+    @classmethod
+    def _context_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        return rising_shares(value)
 
 
 def load_pretrain_recipe(path: Path) -> PretrainRecipe:
@@ -68,8 +76,7 @@ def load_pretrain_recipe(path: Path) -> PretrainRecipe:
     except FileNotFoundError as error:
         raise ConfigError(f"no recipe at {path}; give a YAML file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"recipe {path} is not valid: {reason}") from error
+        raise ConfigError(f"recipe {path} is not valid: {faults_in_one_line(error)}") from error
 
 
 def pretrain(
@@ -129,12 +136,14 @@ def pretrain(
             progress=progress,
         )
     write_base(base, out / "model")
-    told = {
+    card = {
+        "channels": CORPUS_CHANNELS,
         "recipe": recipe.model_dump(mode="json"),
         "result": result.__dict__,
         "machine": machine_facts(),
     }
-    (out / "pretrain.json").write_text(json.dumps(told, indent=1))
+    for folder in (out, out / "model"):
+        (folder / CARD_FILE).write_text(json.dumps(card, indent=1))
     return result
 
 

@@ -136,6 +136,7 @@ class Pricer:
         if not here:
             known = Architecture.known(recipe.model)
             engine.architecture = known.pruned(engine.architecture.vocab)
+            engine.task.positions = None  # the embedded base's, not the model's
         return cls(recipe, data, engine, here)
 
     def _fit(self, window: int) -> FitPlan:
@@ -202,7 +203,11 @@ class Pricer:
             engine.lora = lora
             if contexts:
                 total = engine.forecast_flops(
-                    contexts, recipe.horizon, CALIBRATION_SAMPLES, recipe.convention
+                    contexts,
+                    recipe.horizon,
+                    CALIBRATION_SAMPLES,
+                    recipe.convention,
+                    widen=False,
                 )
             engine.lora = None
         return PlannedStage(name, "generate", 1, total, lowest_flops=total)
@@ -212,7 +217,12 @@ class Pricer:
         recipe, engine, contexts = self.recipe, self.engine, self.data.contexts
         engine.lora = lora
         most = least = engine.forecast_flops(
-            contexts, recipe.horizon, recipe.samples, recipe.convention
+            contexts,
+            recipe.horizon,
+            recipe.samples,
+            recipe.convention,
+            # the engine that prices has no adapter; the one that forecasts has, but for zero-shot
+            widen=name != "zero_shot" and engine.task.continuous,
         )
         grammar = engine.task.grammar(self.data.evaluated.n_channels)
         short = shortest(grammar)

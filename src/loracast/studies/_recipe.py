@@ -4,19 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from loracast.adapters import AdapterConfig
-from loracast.errors import ConfigError
+from loracast.errors import ConfigError, faults_in_one_line
 from loracast.flops import parse_flops
 from loracast.training import TrainConfig
 
-__all__ = ["Recipe", "load_recipe"]
+__all__ = ["Recipe", "changed_recipe", "load_recipe", "rising_shares"]
+
+MOST_GENERATED = 1_000_000  # series of 100 steps and two channels: 1.6 GB
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def rising_shares(value: tuple[float, float]) -> tuple[float, float]:
+    """Two shares of a window, the smaller one first.
+
+    Raises:
+        ValueError: anything else.
+    """
+    low, high = value
+    if not 0 < low <= high <= 1:
+        raise ValueError(f"got {low:g} to {high:g}; expected two shares, 0 < first <= second <= 1")
+    return value
 
 
 class _Part(BaseModel):
@@ -35,8 +61,8 @@ class DataPart(_Part):
     """
 
     path: str | None = None
-    generate: int = Field(default=1000, ge=3)
-    generate_seed: int = 0
+    generate: int = Field(default=1000, ge=3, le=MOST_GENERATED)
+    generate_seed: int = Field(default=0, ge=0)
     train: int | None = Field(default=None, ge=1)
     validation: int | None = Field(default=None, ge=1)
 
@@ -45,15 +71,15 @@ class GridPart(_Part):
     """Learning rates times ranks, each trained for `steps` steps and judged by validation loss."""
 
     steps: int = Field(default=60, ge=1)
-    learning_rate: tuple[float, ...] = (1e-3, 4e-3)
-    rank: tuple[int, ...] = (8, 32)
+    learning_rate: tuple[PositiveFloat, ...] = Field(default=(1e-3, 4e-3), min_length=1)
+    rank: tuple[PositiveInt, ...] = Field(default=(8, 32), min_length=1)
 
 
 class ContextPart(_Part):
     """Window lengths in time steps, each trained for the FLOPs of `steps` full windows."""
 
     steps: int = Field(default=60, ge=1)
-    windows: tuple[int, ...] = (50,)
+    windows: tuple[Annotated[int, Field(ge=2)], ...] = (50,)
 
 
 class Recipe(_Part):
@@ -90,7 +116,7 @@ class Recipe(_Part):
     """
 
     name: str = "study"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     budget: str = "1e15"
     convention: Literal["exact"] = "exact"
     model: str = "embedded"
@@ -124,6 +150,11 @@ class Recipe(_Part):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return text
+
+    @field_validator("context_range")
+    @classmethod
+    def _context_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        return rising_shares(value)
 
     @field_validator("horizons")
     @classmethod
@@ -186,5 +217,26 @@ def load_recipe(source: str | Path | None = None) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"recipe {name} is not valid: {reason}") from error
+        raise ConfigError(f"recipe {name} is not valid: {faults_in_one_line(error)}") from error
+
+
+def changed_recipe(recipe: Model, update: Mapping[str, Any]) -> Model:
+    """A recipe with other values, checked like the ones it came with.
+
+    Args:
+        recipe: stays as it is.
+        update: field -> value; None leaves a field alone, a mapping changes fields of a part.
+
+    Raises:
+        ConfigError: a value that a field cannot have.
+    """
+    wanted = {name: value for name, value in update.items() if value is not None}
+    if not wanted:
+        return recipe
+    fields = recipe.model_dump()
+    for name, value in wanted.items():
+        fields[name] = fields[name] | dict(value) if isinstance(value, Mapping) else value
+    try:
+        return type(recipe).model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"recipe: {faults_in_one_line(error)}") from error

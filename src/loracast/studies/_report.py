@@ -30,11 +30,13 @@ __all__ = ["render_report", "write_report"]
 
 SCORE_LABELS = {
     "mae": "MAE",
+    "mae_median": "MAE, median series",
     "rmse": "RMSE",
     "mse": "MSE",
     "mape": "MAPE",
     "mase": "MASE",
     "crps": "CRPS",
+    "crps_median": "CRPS, median series",
     "coverage80": "80 % coverage",
 }
 METHOD_HINTS = {

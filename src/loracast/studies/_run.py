@@ -114,7 +114,12 @@ def _language_model(run: Run, found: Findings, method: str, stage: str, engine: 
     scores = score_samples(run.data.truth, samples, run.data.contexts, run.recipe.horizons)
     found.samples[method] = samples
     found.points[method] = np.median(samples, axis=1)
-    found.rows[method] = {**scores, "flops": facts["flops"], "seconds": facts["seconds"]}
+    found.rows[method] = {
+        **scores,
+        "flops": facts["flops"],
+        "seconds": facts["seconds"],
+        "note": facts.get("note", ""),
+    }
     found.stages[stage] = {**facts, "metrics": {h: s["mae"] for h, s in scores.items()}}
 
 

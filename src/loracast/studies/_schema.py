@@ -70,11 +70,13 @@ class Scores(Record):
     """One method at one horizon, in original units: mean over series, steps and channels."""
 
     mae: Number = None
+    mae_median: Number = Field(default=None, description="median over series of their MAE")
     mse: Number = None
     rmse: Number = None
     mape: Number = Field(default=None, description="mean absolute error / |truth|")
     mase: Number = Field(default=None, description="MAE / in-sample MAE of the naive method")
-    crps: Number = Field(default=None, description="from samples; null for point forecasts")
+    crps: Number = Field(default=None, description="fair CRPS of samples; null for points")
+    crps_median: Number = Field(default=None, description="median over series of their CRPS")
     coverage80: Number = Field(default=None, description="share of truths within the 80 % band")
 
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from loracast.adapters import AdapterConfig, check_adapter, lora_parameters
-from loracast.api import Engine, FitPlan, calibrate_spread
-from loracast.errors import AdapterError, BudgetExceeded, LoracastWarning
+from loracast.api import Engine, FitPlan, calibrate_spread, model_notes
+from loracast.errors import AdapterError, BudgetExceeded, DamageWarning
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
 from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
@@ -122,7 +122,7 @@ def train_stage(
         StorageError: lost work does not fit into the budget a second time.
 
     Warns:
-        LoracastWarning: an adapter or checkpoints are lost or damaged.
+        DamageWarning: an adapter or checkpoints are lost or damaged.
     """
     done = run.workspace.done(name)
     if done is not None and (save_to is None or _whole(save_to, name)):
@@ -188,6 +188,7 @@ def train_stage(
                 "flops": result.flops,
                 "seed": run.recipe.seed,
                 "data_sha256": run.data.info.sha256,
+                "seen": run.data.seen,
             },
             extra_files=extra_files,
         )
@@ -201,7 +202,7 @@ def _whole(folder: Path, stage: str) -> bool:
     except AdapterError as error:
         warnings.warn(
             f"{error}; stage {stage!r} is gone on with from its checkpoints, to write it again",
-            LoracastWarning,
+            DamageWarning,
             stacklevel=3,
         )
         return False
@@ -239,7 +240,7 @@ def calibration_flops(run: Run, engine: Engine) -> float:
     contexts = [v[: run.recipe.context] for v in kept.values if len(v) > run.recipe.context]
     if not contexts:
         return 0.0
-    return engine.forecast_flops(contexts, run.recipe.horizon, CALIBRATION_SAMPLES)
+    return engine.forecast_flops(contexts, run.recipe.horizon, CALIBRATION_SAMPLES, widen=False)
 
 
 def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, dict[str, Any]]:
@@ -252,7 +253,7 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
 
     Returns:
         Samples (N, S, H, C), and JSON facts: config (with `planned_flops`, the most it could
-        cost), flops, seconds.
+        cost), flops, seconds, note.
 
     Raises:
         BudgetExceeded: it does not fit.
@@ -283,5 +284,8 @@ def forecast_stage(run: Run, name: str, engine_from: Any) -> tuple[np.ndarray, d
         "config": {"planned_flops": planned},
         "flops": run.ledger.charged_flops - before,
         "seconds": time.monotonic() - started,
+        "note": "; ".join(
+            model_notes(engine, data.truth.shape[2], len(data.contexts) * recipe.samples)
+        ),
     }
     return samples, run.workspace.finish(name, facts)

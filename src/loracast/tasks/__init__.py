@@ -4,7 +4,7 @@ The annotation task has a package of its own, `tasks.annotation`; its main names
 """
 
 from loracast.tasks._example import IGNORED, Example, Numbers, SoftLabel
-from loracast.tasks._forecast import ForecastTask, Prompt
+from loracast.tasks._forecast import ForecastTask, Prompt, constant_values
 from loracast.tasks._windows import ForecastWindows
 from loracast.tasks.annotation import (
     AnnotatedSeries,
@@ -28,5 +28,6 @@ __all__ = [
     "annotation_prompt",
     "answer_grammar",
     "answer_text",
+    "constant_values",
     "parse_answer",
 ]

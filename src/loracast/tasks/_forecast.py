@@ -15,20 +15,39 @@ from loracast.codec import Codec, ContinuousCodec, Encoded, Grammar, State
 from loracast.errors import CodecError, DataError
 from loracast.tasks._example import IGNORED, Example, Numbers
 
-__all__ = ["ForecastTask", "Prompt"]
+__all__ = ["ForecastTask", "Prompt", "constant_values"]
 
 
 @dataclass(frozen=True)
 class Prompt:
     """An encoded context: token ids (L,), and the scaling state needed to read the answer.
 
-    `numbers` are the values themselves where the codec shows numbers, else None.
+    `numbers` are the values themselves where the codec shows numbers, else None; `constant` (C,)
+    is the one value of a channel that never moved, NaN of the others.
     """
 
     ids: np.ndarray
     state: State
     n_channels: int
     numbers: Numbers | None = None
+    constant: np.ndarray | None = None
+
+
+def constant_values(context: np.ndarray) -> np.ndarray:
+    """The one value that each channel has at all its known steps, two at least.
+
+    Args:
+        context: (T, C), NaN where missing.
+
+    Returns:
+        (C,), NaN for a channel that moves or has fewer than two known steps.
+    """
+    out = np.full(context.shape[1], np.nan)
+    for channel, values in enumerate(context.T):
+        known = values[np.isfinite(values)]
+        if len(known) >= 2 and (known == known[0]).all():
+            out[channel] = known[0]
+    return out
 
 
 class ForecastTask:
@@ -38,9 +57,16 @@ class ForecastTask:
         codec: how numbers become symbols.
         token_ids: (A,) the model's token id of each symbol of the codec's alphabet.
         bos: the model's token that starts a document, or None.
+        positions: the longest sequence the model has positions for; None where it has no limit.
     """
 
-    def __init__(self, codec: Codec, token_ids: Sequence[int], bos: int | None = None) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        token_ids: Sequence[int],
+        bos: int | None = None,
+        positions: int | None = None,
+    ) -> None:
         if len(token_ids) != len(codec.alphabet):
             raise CodecError(
                 f"got {len(token_ids)} token ids for codec {codec.name!r}; "
@@ -48,7 +74,7 @@ class ForecastTask:
             )
         self.codec = codec
         self.token_ids = np.asarray(token_ids, dtype=np.int64)
-        self.bos = bos
+        self.bos, self.positions = bos, positions
         self._symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
 
     @property
@@ -64,7 +90,9 @@ class ForecastTask:
         state = self.codec.fit(context)
         encoded = self.codec.encode(context, state)
         ids = np.concatenate([self._head, self.token_ids[encoded.symbols]])
-        return Prompt(ids, state, context.shape[1], self._numbers(encoded))
+        return Prompt(
+            ids, state, context.shape[1], self._numbers(encoded), constant_values(context)
+        )
 
     def _numbers(self, encoded: Encoded) -> Numbers | None:
         if encoded.values is None:
@@ -79,7 +107,7 @@ class ForecastTask:
         studies; missing values are shown but never to be predicted.
 
         Raises:
-            DataError: a split outside the window.
+            DataError: a split outside the window, or a window longer than the model's positions.
             CodecError: a context the codec cannot scale.
         """
         if not 1 <= context_steps <= len(window):
@@ -91,6 +119,12 @@ class ForecastTask:
         encoded = self.codec.encode(window, state)
         symbols = encoded.symbols
         ids = np.concatenate([self._head, self.token_ids[symbols]])
+        if self.positions is not None and len(ids) > self.positions:
+            raise DataError(
+                f"got a training window of {len(window)} steps in {len(ids)} tokens; expected at "
+                f"most {self.positions}, the model's positions: train on shorter windows (context "
+                "and horizons of a recipe), or choose a codec with fewer tokens a step"
+            )
         numbers = self._numbers(encoded)
         if numbers is not None:
             return Example(ids, np.full_like(ids, IGNORED), numbers)
@@ -114,9 +148,13 @@ class ForecastTask:
         return isinstance(self.codec, ContinuousCodec)
 
     def values(self, paths: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units."""
+        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units.
+
+        A channel that never moved stays where it is: what a scaling makes of no spread at all,
+        noise in proportion to the level, is no forecast.
+        """
         assert isinstance(self.codec, ContinuousCodec)
-        return self.codec.decode_values(paths, prompt.state)
+        return _held(self.codec.decode_values(paths, prompt.state), prompt)
 
     def scaled(self, values: np.ndarray, prompt: Prompt) -> np.ndarray:
         """Values (H, C) in the normalised units of a continuous prompt, float64."""
@@ -125,7 +163,7 @@ class ForecastTask:
         return shown.astype(np.float64)
 
     def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled model tokens (L,) -> values (H, C) in original units.
+        """Sampled model tokens (L,) -> values (H, C) in original units; constants as in `values`.
 
         Raises:
             CodecError: a token that stands for no symbol, or symbols out of grammar.
@@ -137,4 +175,11 @@ class ForecastTask:
                 f"got token {error.args[0]} in a forecast; it stands for no symbol of codec "
                 f"{self.codec.name!r}"
             ) from error
-        return self.codec.decode(symbols, prompt.state)
+        return _held(self.codec.decode(symbols, prompt.state), prompt)
+
+
+def _held(values: np.ndarray, prompt: Prompt) -> np.ndarray:
+    """Values (..., H, C) with the constant channels at their value."""
+    if prompt.constant is None or np.isnan(prompt.constant).all():
+        return values
+    return np.where(np.isnan(prompt.constant), values, prompt.constant)

@@ -81,9 +81,12 @@ class ForecastWindows:
 
     def batch(self, step: int) -> list[Example]:
         """The examples of training step `step`, from 0."""
-        out = []
+        out: list[Example] = []
+        shuffled, order = -1, np.empty(0, dtype=np.int64)
         for position in range(step * self.batch_size, (step + 1) * self.batch_size):
             epoch, place = divmod(position, len(self.windows))
-            order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.windows))
+            if epoch != shuffled:
+                rng = np.random.default_rng([self.seed, 0, epoch])
+                shuffled, order = epoch, rng.permutation(len(self.windows))
             out.append(self.example(int(order[place]), epoch))
         return out

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from loracast.adapters import sync_files, sync_folder
-from loracast.errors import LoracastWarning, StorageError
+from loracast.errors import DamageWarning, StorageError
 
 __all__ = [
     "Checkpoint",
@@ -116,7 +116,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint whose every file is as it was written, or None.
 
     Warns:
-        LoracastWarning: of every newer one that is damaged, and what is damaged in it.
+        DamageWarning: of every newer one that is damaged, and what is damaged in it.
     """
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
@@ -125,7 +125,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
             reason = " ".join(str(error).split())[:200]
             warnings.warn(
                 f"the checkpoint {path} is damaged and passed over: {reason}",
-                LoracastWarning,
+                DamageWarning,
                 stacklevel=2,
             )
     return None

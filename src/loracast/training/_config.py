@@ -42,7 +42,8 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(ge=1)
-    batch_size: int = Field(default=8, ge=1)
+    # A batch is one forward pass; more rows than this do not fit into memory (assumption).
+    batch_size: int = Field(default=8, ge=1, le=16_384)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
     final_share: float = Field(default=0.1, ge=0, le=1)
@@ -56,4 +57,4 @@ class TrainConfig(BaseModel):
     checkpoint_every: int = Field(default=100, ge=1)
     log_every: int = Field(default=10, ge=1)
     value_noise: float = Field(default=0.0, ge=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)

@@ -330,7 +330,7 @@ def train(
             that does not fit into the budget a second time.
 
     Warns:
-        LoracastWarning: checkpoints are damaged, or work is done and charged a second time.
+        DamageWarning: checkpoints are damaged, or work is done and charged a second time.
     """
     if meter.optimizer != config.optimizer:
         raise ConfigError(

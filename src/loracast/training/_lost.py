@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from loracast.errors import LoracastWarning, StorageError
+from loracast.errors import DamageWarning, StorageError
 from loracast.flops import format_flops, run_of
 from loracast.tasks import Example
 from loracast.training._checkpoint import newest_step
@@ -46,7 +46,7 @@ def check_lost_work(
             knows nothing of the steps that the checkpoint holds.
 
     Warns:
-        LoracastWarning: steps are lost, and what it costs to go on without them.
+        DamageWarning: steps are lost, and what it costs to go on without them.
     """
     blocks = [e for e in meter.ledger.entries() if (e.stage, e.kind) == (meter.stage, "train")]
     if step and not blocks:
@@ -74,6 +74,6 @@ def check_lost_work(
         )
     warnings.warn(
         f"{what}; it goes on from there, and what is trained again is charged again",
-        LoracastWarning,
+        DamageWarning,
         stacklevel=3,
     )
