@@ -24,6 +24,7 @@ __all__ = [
     "BudgetExceeded",
     "CodecError",
     "ConfigError",
+    "DamageWarning",
     "DataError",
     "LoracastError",
     "LoracastWarning",
@@ -41,6 +42,10 @@ class LoracastError(Exception):
 
 class LoracastWarning(UserWarning):
     """Something was left out of the answer; the message names it."""
+
+
+class DamageWarning(LoracastWarning):
+    """Something on the disk is lost or damaged; the message says what is done instead."""
 
 
 class DataError(LoracastError):

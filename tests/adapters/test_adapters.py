@@ -59,6 +59,15 @@ def _logits(backbone: Backbone) -> torch.Tensor:
         return backbone.model(input_ids=torch.tensor([[0, 3, 1, 2, 5, 4]])).logits
 
 
+def _agree(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """The same sums from weights that lie elsewhere in memory.
+
+    Kernels choose their order by alignment and processor, so float32 may round differently in
+    every one of some hundred terms; measured 0 on this kind of model, 4e-7 at worst elsewhere.
+    """
+    torch.testing.assert_close(found, expected, atol=5e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -77,7 +86,7 @@ def test_a_saved_adapter_computes_the_same_when_loaded(
     save_adapter(backbone.model, tmp_path / "a", _manifest(backbone, config))
     loaded, manifest = load_adapter(tmp_path / "a")
     assert manifest.adapter == config
-    torch.testing.assert_close(_logits(loaded), before, atol=0, rtol=0)
+    _agree(_logits(loaded), before)
     plain = load_backbone(str(base), keep_full_ids=KEEP)
     assert (_logits(plain) - before).abs().max() > 1e-3, "the adapter must matter"
 
@@ -86,7 +95,7 @@ def test_fresh_lora_leaves_the_function_unchanged(base: Path) -> None:
     plain = load_backbone(str(base), keep_full_ids=KEEP)
     before = _logits(plain)
     plain.model = attach_lora(plain.model, AdapterConfig(rank=4, head_bias=True), seed=1)
-    torch.testing.assert_close(_logits(plain), before, atol=0, rtol=0)
+    _agree(_logits(plain), before)
 
 
 def test_only_what_was_asked_for_is_trained(base: Path) -> None:

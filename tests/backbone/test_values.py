@@ -137,6 +137,8 @@ def test_absent_channels_change_nothing(folder: Path) -> None:
     z[..., 2:] += 100.0
     statics[:, 2:] -= 1.0
     second = interface.embed(History.of(z), observed, present, statics)
-    assert torch.equal(first, second)
+    # The same features from another tensor: a product may round by where its operands lie.
+    torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-6)
     z[..., 1] += 0.1
-    assert not torch.equal(first, interface.embed(History.of(z), observed, present, statics))
+    moved = interface.embed(History.of(z), observed, present, statics)
+    assert (moved - first).abs().max() > 1e-4

@@ -260,5 +260,6 @@ def test_a_series_encodes_as_its_parts(name: str) -> None:
     assert np.array_equal(whole, np.concatenate(parts))
     for cut in range(1, 12):  # an unfinished step at the end is left out
         back = codec.decode(whole[:-cut], state)
-        assert np.array_equal(back, codec.decode(whole, state)[: len(back)])
+        # exponentials of arrays of other lengths may take another path at their ends
+        np.testing.assert_allclose(back, codec.decode(whole, state)[: len(back)], rtol=1e-14)
         assert len(back) < 30

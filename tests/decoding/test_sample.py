@@ -25,6 +25,9 @@ KINDS = ["qwen2", "llama", "gpt_neox", "gptj"]
 
 
 def same(found, expected) -> bool:
+    """Tokens, which are whole numbers: rounding (1e-6 of a probability) changes a choice only where
+    a draw falls that close to a boundary, about once in 10,000 draws, and the draws are fixed.
+    """
     return all(
         np.array_equal(a, b)
         for ours, theirs in zip(found, expected, strict=True)

@@ -43,7 +43,8 @@ def test_shapes_seeds_and_order(name, n_channels):
     other = run_baseline(name, contexts, 7, seed=5, n_samples=11)
     assert not np.array_equal(other.samples, found.samples)
     alone = run_baseline(name, contexts[2:], 7, seed=4, n_samples=11)
-    assert np.array_equal(alone.point[0], found.point[2])
+    # one series at a time or three: products of other shapes may sum in another order
+    np.testing.assert_allclose(alone.point[0], found.point[2], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -66,7 +66,9 @@ def content(**changes: Any) -> dict[str, Any]:
 def test_fields_are_those_of_the_design(tmp_path: Path) -> None:
     path = write_result(StudyResult.model_validate(content()), tmp_path / "result.json")
     written = json.loads(path.read_text())
-    top = "schema_version created versions seed data model budget stages test verdict details"
+    top = (
+        "schema_version created versions machine seed data model budget stages test verdict details"
+    )
     assert list(written) == top.split()
     assert {"path", "sha256", "n_train", "n_val", "n_test"} <= set(written["data"])
     budget = "convention limit_flops spent_flops by_stage by_kind repeated_flops"

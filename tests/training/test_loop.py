@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import torch
 
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
-from loracast.errors import BudgetExceeded, ModelError, StorageError
+from loracast.errors import BudgetExceeded, DamageWarning, ModelError, StorageError
 from loracast.flops import Ledger
 from loracast.tasks import Example
 from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
@@ -250,19 +253,179 @@ def test_not_one_step_is_a_refusal_that_writes_nothing(base: Path, tmp_path: Pat
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_broken_checkpoint_is_passed_over(
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _steps_kept(out: Path) -> list[int]:
+    return sorted(int(p.name[5:]) for p in (out / "checkpoints").glob("step-*"))
+
+
+def _loses(out: Path, what: str) -> int:
+    """Lose checkpoints; returns the step that is still whole."""
+    newest = out / "checkpoints" / f"step-{_steps_kept(out)[-1]:08d}"
+    if what == "the folder":
+        shutil.rmtree(out / "checkpoints")
+        return 0
+    if what == "every file of the newest":
+        for file in newest.iterdir():
+            file.unlink()
+    elif what == "the newest":
+        shutil.rmtree(newest)
+    elif what == "a bit of every one":
+        for path in (out / "checkpoints").glob("step-*"):
+            _flip(path / "optimizer.safetensors")
+        return 0
+    elif what == "the mark's list":
+        mark = json.loads((newest / "COMPLETE.json").read_text())
+        del mark["sha256"]["optimizer.safetensors"]
+        (newest / "optimizer.safetensors").unlink()
+        (newest / "COMPLETE.json").write_text(json.dumps(mark))
+    elif what == "a cut":
+        file = newest / "weights.safetensors"
+        file.write_bytes(file.read_bytes()[:-7])
+    else:
+        _flip(newest / what)
+    return _steps_kept(out)[-2 if newest.exists() else -1]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "the folder",
+        "the newest",
+        "every file of the newest",
+        "a bit of every one",
+        "the mark's list",
+        "a cut",
+        "weights.safetensors",
+        "optimizer.safetensors",
+        "best.safetensors",
+        "facts.json",
+        "COMPLETE.json",
+    ],
+)
+def test_lost_work_is_done_again_charged_again_and_said(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+    what: str,
+) -> None:
+    _train(base, tmp_path)
+    left = _loses(tmp_path, what)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        once = ledger.entries()
+    # What comes after the whole checkpoint, blocks of steps and validations, costs a second time.
+    again = sum(
+        e.settled_flops or 0.0
+        for e in once
+        if (start := int(e.key.rsplit("/", 1)[1])) > left or (e.kind == "train" and start == left)
+    )
+    assert again > 0
+    with pytest.warns(DamageWarning) as said:
+        weights, result, spent = _train(base, tmp_path)
+    assert any("trained again is charged again" in str(w.message) for w in said)
+    assert _same(weights, undisturbed[0])
+    assert result.steps == 12
+    assert result.validations == undisturbed[1].validations
+    assert spent == undisturbed[2] + again
+    assert result.flops == undisturbed[2]  # of the steps that count
+    # and a further run finds everything in place
+    weights, _, after = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    assert after == spent
+
+
+def test_work_lost_twice_is_charged_three_times(
     base: Path,
     tmp_path: Path,
     undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
 ) -> None:
     _train(base, tmp_path)
-    newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
-    file = newest / "weights.safetensors"
-    file.write_bytes(file.read_bytes()[:-7])
-    weights, result, spent = _train(base, tmp_path)
+    for times in (2, 3):
+        shutil.rmtree(tmp_path / "checkpoints")
+        with pytest.warns(DamageWarning, match="charged again"):
+            weights, _, spent = _train(base, tmp_path)
+        assert _same(weights, undisturbed[0])
+        assert spent == times * undisturbed[2]
+
+
+@pytest.mark.parametrize("what", ["the folder", "the newest", "a bit of every one"])
+def test_lost_work_that_does_not_fit_again_is_refused_before_it_begins(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+    what: str,
+) -> None:
+    whole = undisturbed[2]
+    _train(base, tmp_path, limit=whole)  # to the last FLOP
+    _loses(tmp_path, what)
+    kept = _steps_kept(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
+        with pytest.raises(
+            StorageError, match="lost or damaged; training from there again"
+        ) as caught:
+            _train(base, tmp_path, limit=whole)
+    assert "\n" not in str(caught.value)
+    assert _steps_kept(tmp_path) == kept
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.spent_flops == whole
+    with pytest.warns(DamageWarning) as said:
+        weights, result, _ = _train(base, tmp_path, limit=2 * whole)
+    assert "charged again" in str(said[-1].message)
+    assert (result.steps, result.stopped) == (12, "completed")
     assert _same(weights, undisturbed[0])
-    assert result.flops == undisturbed[2]
-    assert spent > undisturbed[2]  # the last steps ran again
+
+
+@pytest.mark.parametrize("stop_after", [3, 8])
+def test_stopped_and_lost_ends_as_if_left_alone(
+    base: Path,
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, torch.Tensor], TrainResult, float],
+    stop_after: int,
+) -> None:
+    """Stopped within a block, its checkpoints deleted, stopped again, and run to the end."""
+    for _ in range(2):
+        with pytest.raises(Interrupted), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamageWarning)
+            _train(base, tmp_path, fail_after=stop_after)
+        shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamageWarning)
+        weights, result, spent = _train(base, tmp_path)
+    assert _same(weights, undisturbed[0])
+    assert result.steps == 12
+    assert spent >= undisturbed[2]
+
+
+def test_a_resumed_run_keeps_the_precision_it_began_with(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where 'auto' has come to mean another one, as on another machine."""
+    auto = CONFIG.model_copy(update={"precision": "auto"})
+    monkeypatch.setenv("LORACAST_PRECISION", "bf16")
+    expected, whole, _ = _train(base, tmp_path / "whole", config=auto)
+    assert whole.precision == "bf16"
+    with pytest.raises(Interrupted):
+        _train(base, tmp_path / "broken", config=auto, fail_after=7)
+    monkeypatch.setenv("LORACAST_PRECISION", "fp32")
+    weights, result, _ = _train(base, tmp_path / "broken", config=auto)
+    assert result.precision == "bf16"
+    assert _same(weights, expected)
+    other, plain, _ = _train(base, tmp_path / "plain", config=auto)
+    assert plain.precision == "fp32"
+    assert not _same(other, expected)
+
+
+def test_checkpoints_without_their_ledger_are_refused(base: Path, tmp_path: Path) -> None:
+    _train(base, tmp_path)
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.unlink()
+    with pytest.raises(StorageError, match=r"the ledger .* knows of none"):
+        _train(base, tmp_path)
 
 
 def test_checkpoints_of_another_run_are_refused(base: Path, tmp_path: Path) -> None:
@@ -289,8 +452,8 @@ def test_a_full_disk_is_one_clear_line_and_earlier_checkpoints_stay(
     with pytest.raises(StorageError, match="No space left") as caught:
         _train(base, tmp_path)
     assert "\n" not in str(caught.value)
-    kept = [p.name for p in (tmp_path / "checkpoints").iterdir()]
-    assert kept == ["step-00000004"]
+    assert _steps_kept(tmp_path) == [4]
+    assert not list((tmp_path / "checkpoints").glob(".step*"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import (
     Backbone,
     build_embedded,
@@ -20,9 +18,8 @@ from loracast.backbone import (
 )
 from loracast.codec import make_codec
 from loracast.errors import ModelError
-from loracast.flops import Ledger
 from loracast.tasks import IGNORED, Example, ForecastTask, Numbers, SoftLabel
-from loracast.training import Meter, collate
+from loracast.training import collate
 from loracast.training._attention import short_attention
 from loracast.training._loss import batch_loss
 
@@ -175,39 +172,6 @@ def test_plain_products_are_used_and_left_again(base: Backbone) -> None:
     assert base.model.config._attn_implementation == "sdpa"
     with short_attention(base.model, 1000):
         assert base.model.config._attn_implementation == "sdpa"
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-@pytest.mark.parametrize("kind", ["numbers", "mixed"])
-def test_the_price_of_a_step_is_what_torch_counts(
-    base: Backbone, tmp_path: Path, method: str, kind: str
-) -> None:
-    config = AdapterConfig(method=method, rank=4)  # type: ignore[arg-type]
-    spec = config.spec(base.model)
-    assert spec is None or spec.inputs_trained
-    model = attach_lora(base.model, config, 0)
-    rows = (
-        [_number_example(24, 2, i) for i in range(3)]
-        if kind == "numbers"
-        else [_mixed_example(i) for i in range(3)]
-    )
-    with Ledger(tmp_path / "ledger.sqlite", 1e15) as ledger:
-        meter = Meter(ledger, "x", base.architecture, spec, values=base.value_spec)
-        priced = meter.step_flops(rows)
-        shape = next(iter(meter._prices))
-    with FlopCounterMode(display=False) as counter:
-        loss, _ = batch_loss(model, collate(rows, CPU))
-        loss.backward()
-    counted = counter.get_total_flops()
-    from loracast.flops import get_convention
-
-    table = get_convention("exact", attention="eager").train_step(
-        base.architecture, shape.rows, shape.length, spec, shape.scored
-    )
-    assert base.value_spec is not None
-    table = table + base.value_spec.train_step(shape.embedded, shape.answered)
-    assert priced == table.total
-    np.testing.assert_allclose(table.matmul, counted, rtol=0.01)
 
 
 def test_the_value_interface_has_the_stated_size(base: Backbone) -> None:

@@ -48,7 +48,7 @@ class AdapterConfig(BaseModel):
 
     method: Literal["lora", "full"] = "lora"
     rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32.0, gt=0)
+    alpha: float = Field(default=32.0, gt=0, allow_inf_nan=False)
     targets: tuple[str, ...] | Literal["all"] = "all"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     rslora: bool = True
@@ -101,6 +101,33 @@ def quiet_peft() -> Iterator[None]:
         yield
 
 
+def peft_config(config: AdapterConfig, model: Any) -> Any:
+    """PEFT's configuration of a LoRA adapter, everything that was not said at its default."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]
+        target_modules=list(config.modules(model)),
+        lora_dropout=config.dropout,
+        use_rslora=config.rslora,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def lora_shapes(config: AdapterConfig, model: Any) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor that PEFT saves for a model it has not wrapped yet."""
+    targets = set(config.modules(model))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in model.named_modules():
+        if name.rsplit(".", 1)[-1] in targets:
+            place = f"base_model.model.{name}.lora_"
+            shapes[f"{place}A.weight"] = (config.rank, int(module.in_features))
+            shapes[f"{place}B.weight"] = (int(module.out_features), config.rank)
+    return shapes
+
+
 def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
     """The model with fresh adapter weights (B = 0, so it still computes the base's function).
 
@@ -114,26 +141,15 @@ def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
     """
     if config.method == "full":
         return model.requires_grad_(True)
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
 
-    targets = list(config.modules(model))
+    lora = peft_config(config, model)
     head = model.get_output_embeddings()
     if config.head_bias and head.bias is None:
         head.bias = nn.Parameter(torch.zeros(head.weight.shape[0], device=head.weight.device))
     with torch.random.fork_rng(devices=[]), quiet_peft():
         torch.manual_seed(seed)
-        adapted = get_peft_model(
-            model,
-            LoraConfig(
-                r=config.rank,
-                lora_alpha=config.alpha,  # type: ignore[arg-type]
-                target_modules=targets,
-                lora_dropout=config.dropout,
-                use_rslora=config.rslora,
-                bias="none",
-                task_type="CAUSAL_LM",
-            ),
-        )
+        adapted = get_peft_model(model, lora)
     if config.head_bias:
         head.bias.requires_grad_(True)
     interface = values_of(model)

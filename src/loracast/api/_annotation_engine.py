@@ -154,7 +154,7 @@ class AnnotationEngine:
     @classmethod
     def to_train(cls, folder: Path, *, model: str | None = None) -> AnnotationEngine:
         """Load a saved annotator whose adapter is to be trained further."""
-        settings, manifest = read_settings(folder), read_manifest(folder)
+        manifest, settings = read_manifest(folder), read_settings(folder)
         base = load_backbone(model or manifest.model, random_start=manifest.random_start)
         base.use_values(manifest.values is not None)
         lora = manifest.adapter.spec(base.model)
@@ -365,7 +365,7 @@ class AnnotationEngine:
         if self.adapter is None:
             raise ModelError("nothing to save: the base is as it came; call fit first")
         interface = values_of(self.backbone.model)
-        self.manifest = AdapterManifest(
+        manifest = AdapterManifest(
             model=self.backbone.name,
             base_sha256=self.backbone.base_sha256,
             kept_ids=self.backbone.vocabulary.kept,
@@ -380,4 +380,5 @@ class AnnotationEngine:
         with tempfile.TemporaryDirectory(prefix="loracast-") as scratch:
             path = Path(scratch) / ANNOTATOR_FILE
             path.write_text(self.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            save_adapter(self.backbone.model, folder, self.manifest, {ANNOTATOR_FILE: path})
+            extra = {ANNOTATOR_FILE: path}
+            self.manifest = save_adapter(self.backbone.model, folder, manifest, extra)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, lora_parameters
+from loracast.adapters import AdapterConfig, lora_parameters, read_sealed, write_sealed
 from loracast.api._annotation_confidence import fit_scales, fit_temperatures
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_rows import (
@@ -37,7 +37,15 @@ from loracast.evaluation import LIST_FIELDS, is_right
 from loracast.flops import Ledger, format_flops
 from loracast.series import SeriesFacts, describe_chunk
 from loracast.tasks import Example
-from loracast.training import BatchSource, Progress, TrainConfig, TrainResult, train
+from loracast.training import (
+    BatchSource,
+    Machine,
+    Progress,
+    TrainConfig,
+    TrainResult,
+    machine_facts,
+    train,
+)
 
 __all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
 
@@ -69,6 +77,7 @@ class AnnotatorReport:
         n_validation: rows that the temperatures were fitted on.
         temperatures: by label field.
         seconds: of wall time.
+        machine: where; the precision is in `training`.
     """
 
     training: TrainResult
@@ -80,6 +89,7 @@ class AnnotatorReport:
     n_validation: int
     temperatures: dict[str, float]
     seconds: float
+    machine: Machine
 
 
 def most_steps(n_rows: int | None) -> int:
@@ -187,7 +197,8 @@ def fit_annotator(
     engine.save(
         folder / "adapter",
         {"flops": spent - again, "steps": result.steps, "seed": seed, "data": identity["data"]}
-        | {"best_val_loss": result.best_val_loss},
+        | {"best_val_loss": result.best_val_loss}
+        | {"precision": result.precision, "machine": machine_facts()},
     )
     engine.merge()
     return AnnotatorReport(
@@ -200,6 +211,7 @@ def fit_annotator(
         n_validation=len(held),
         temperatures=temperatures,
         seconds=time.monotonic() - started,
+        machine=machine_facts(),
     )
 
 
@@ -207,16 +219,14 @@ def _calibrate(
     engine: AnnotationEngine, held: Sequence[LabelledSeries], ledger: Ledger, kept: Path
 ) -> None:
     """Temperatures and scales from rows held out; read where a finished fit left them."""
-    if not kept.exists():
+    read = read_sealed(kept)
+    if read is None:
         short = [shortened(r.values, r.facts, engine.settings.max_points) for r in held]
         answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
         truth = [f for _, f in short]
         fitted = fit_temperatures([a.probabilities for a in answers], truth)
-        found = {"temperatures": fitted, "scales": _scales(answers, truth, held)}
-        temporary = kept.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found), encoding="utf-8")
-        temporary.replace(kept)
-    read = json.loads(kept.read_text(encoding="utf-8"))
+        read = {"temperatures": fitted, "scales": _scales(answers, truth, held)}
+        write_sealed(kept, read)
     update = {
         "temperatures": dict(engine.settings.temperatures) | read["temperatures"],
         "scales": {name: tuple(pair) for name, pair in read["scales"].items()},

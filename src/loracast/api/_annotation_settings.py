@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from loracast.errors import AdapterError, faults_in_one_line
 from loracast.tasks.annotation import LABEL_FIELDS
@@ -23,6 +24,7 @@ __all__ = [
 
 ANNOTATOR_FILE = "annotator.json"
 FORMAT_VERSION = 2
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # The longest series by form: what the embedded base has described in its pretraining; what the
 # generator of described series goes up to.
 LONGEST_SERIES = {"continuous": 256, "digits": 256, "measured": 1024}
@@ -50,8 +52,8 @@ class AnnotatorSettings(BaseModel):
     fields: tuple[str, ...] = LABEL_FIELDS
     max_points: int = Field(default=256, ge=2)
     min_points: int = Field(default=SHORTEST_SERIES, ge=2)
-    temperatures: dict[str, float] = {}
-    scales: dict[str, tuple[float, float]] = {}
+    temperatures: dict[str, Temperature] = {}
+    scales: dict[str, tuple[FiniteFloat, FiniteFloat]] = {}
 
 
 def read_settings(folder: Path) -> AnnotatorSettings:

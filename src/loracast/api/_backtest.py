@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.adapters import read_manifest
+from loracast.adapters import check_adapter, read_manifest
 from loracast.api._cases import Cases, cut_cases, seasons_of
 from loracast.api._compare import (
     GLOBAL_MLP,
@@ -294,6 +294,7 @@ def _global_mlp(
     if adapter is not None:
         for folder in (adapter_folder(adapter), Path(adapter)):
             if (folder / MLP_FILE).is_file():
+                check_adapter(adapter_folder(adapter))
                 return GlobalMLP.load(folder / MLP_FILE), ""
     if train is None:
         return None, (

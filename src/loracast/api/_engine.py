@@ -54,7 +54,7 @@ from loracast.decoding import (
     sample_paths,
     sample_values,
 )
-from loracast.errors import ConfigError, DataError, ModelError
+from loracast.errors import AdapterError, CodecError, ConfigError, DataError, ModelError
 from loracast.flops import Ledger, LoraSpec, get_convention
 from loracast.series import Panel
 from loracast.tasks import Example, ForecastTask, ForecastWindows, Prompt
@@ -153,9 +153,13 @@ class Engine:
             merge: fold the adapter into the weights, which costs nothing at decoding.
 
         Raises:
-            AdapterError: not an adapter, or of another base.
+            AdapterError: not an adapter, of another base, damaged or edited.
         """
         manifest = read_manifest(folder)
+        try:
+            codec = make_codec(**manifest.codec)
+        except (CodecError, TypeError) as error:
+            raise AdapterError(f"the adapter in {folder} has no usable codec: {error}") from error
         base = load_backbone(model or manifest.model, random_start=manifest.random_start)
         base.use_values(manifest.values is not None)
         lora = None if merge else manifest.adapter.spec(base.model)  # before PEFT wraps its layers
@@ -163,7 +167,7 @@ class Engine:
         if manifest.adapter.method == "lora" and merge:
             backbone.model = backbone.model.merge_and_unload()
             backbone.model.eval()
-        engine = cls(backbone, make_codec(**manifest.codec), manifest.adapter, lora)
+        engine = cls(backbone, codec, manifest.adapter, lora)
         engine.manifest, engine.spread = manifest, manifest.spread
         return engine
 
@@ -513,7 +517,7 @@ class Engine:
         if self.adapter is None:
             raise ModelError("nothing to save: the model has no adapter")
         interface = values_of(self.backbone.model)
-        self.manifest = AdapterManifest(
+        manifest = AdapterManifest(
             model=self.backbone.name,
             base_sha256=self.backbone.base_sha256,
             kept_ids=self.backbone.vocabulary.kept,
@@ -526,5 +530,5 @@ class Engine:
             spread=self.spread,
             training=training or {},
         )
-        save_adapter(self.backbone.model, folder, self.manifest, extra_files)
+        self.manifest = save_adapter(self.backbone.model, folder, manifest, extra_files)
         return self.manifest

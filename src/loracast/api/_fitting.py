@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from loracast.adapters import AdapterConfig
+from loracast.adapters import AdapterConfig, read_sealed, write_sealed
 from loracast.api._calibration import calibrate_spread
 from loracast.api._engine import Engine, FitPlan
 from loracast.api._holdout import (
@@ -34,7 +34,7 @@ from loracast.errors import BudgetExceeded, ConfigError, StorageError
 from loracast.flops import Ledger, format_flops
 from loracast.series import Panel, seen_record
 from loracast.tasks import Example
-from loracast.training import Progress, TrainConfig, TrainResult
+from loracast.training import Machine, Progress, TrainConfig, TrainResult, machine_facts
 
 __all__ = ["FitReport", "data_sha256", "run_fit", "validated"]
 
@@ -63,6 +63,7 @@ class FitReport:
         config: the dials of the loop.
         data_sha256: of the series' ids and values.
         seconds: of wall time.
+        machine: where; the precision is in `training`.
     """
 
     training: TrainResult
@@ -77,6 +78,7 @@ class FitReport:
     config: TrainConfig
     data_sha256: str
     seconds: float
+    machine: Machine
     n_calibration: int = 0
 
 
@@ -167,15 +169,16 @@ def run_fit(
             progress=progress,
         )
         check_finished(result, own)
-        spread = folder / "spread.json"
-        if spread.exists():  # this fit was finished before
-            engine.spread = tuple(json.loads(spread.read_text(encoding="utf-8")))
+        kept = read_sealed(folder / "spread.json")
+        if kept is not None:  # this fit was finished before
+            engine.spread = tuple(kept["spread"])
         elif held.calibration is not None and own.remaining_flops > 0:
             _calibrate(engine, held, plan, seed, own)
-        spread.write_text(json.dumps(engine.spread), encoding="utf-8")
+        write_sealed(folder / "spread.json", {"spread": engine.spread})
         spent, again = own.spent_flops, own.repeated_flops
     # Of what made it: the adapter of a fit that was killed is that of one left alone.
     known: dict[str, Any] = {"data_sha256": digest, "flops": spent - again, "steps": result.steps}
+    known |= {"precision": result.precision, "machine": machine_facts()}
     known["seen"] = seen_record(panel)  # for a backtest, which must not score these
     engine.save(
         folder / "adapter",
@@ -201,6 +204,7 @@ def run_fit(
         config=dials,
         data_sha256=digest,
         seconds=time.monotonic() - started,
+        machine=machine_facts(),
         n_calibration=0 if held.calibration is None or not engine.spread else len(held.calibration),
     )
     return engine, report

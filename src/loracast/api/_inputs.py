@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Hashable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from loracast.adapters import sync_files
 from loracast.api._engine import Engine
 from loracast.errors import AdapterError, DataError, StorageError
 from loracast.series import Panel, panel_from_frame
@@ -125,9 +125,7 @@ def copy_adapter(source: Path, folder: Path) -> None:
         try:
             for file in sorted(source.iterdir()):
                 shutil.copyfile(file, work / file.name)
-                descriptor = os.open(work / file.name, os.O_RDONLY)
-                os.fsync(descriptor)
-                os.close(descriptor)
+            sync_files(work.iterdir())
             work.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -98,6 +98,8 @@ def fit(
         "repeated_flops": report.repeated_flops,
         "limit_flops": report.limit_flops,
         "seconds": report.seconds,
+        "precision": result.precision,
+        "machine": report.machine,
     }
     if as_json:
         print_json(facts)

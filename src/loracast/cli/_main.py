@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +28,7 @@ from loracast.cli import (
     _pretrain,
     _study,
 )
-from loracast.errors import LoracastError, LoracastWarning
+from loracast.errors import DamageWarning, LoracastError, LoracastWarning
 
 __all__ = ["app", "main"]
 
@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", LoracastWarning)  # commands print notes of their own
+            warnings.simplefilter("always", DamageWarning)
+            warnings.showwarning = _warned(warnings.showwarning)
             code = app(args=argv, prog_name="loracast", standalone_mode=False)
             sys.stdout.flush()
     except LoracastError as error:
@@ -116,6 +118,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
         return _interrupted(argv)
     return code if isinstance(code, int) else 0
+
+
+def _warned(others: Callable[..., None]) -> Callable[..., None]:
+    """Shows what is lost or damaged in one line, and leaves `others` to warn of everything else."""
+
+    def show(message: Any, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, DamageWarning):
+            typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        else:
+            others(message, category, *rest)
+
+    return show
 
 
 def _interrupted(argv: Sequence[str] | None) -> int:

@@ -36,7 +36,7 @@ def measured_speeds(
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from loracast.training import bf16_pays
+    from loracast.training import resolved_precision
 
     small = replace(arch, layers=min(2, arch.layers), model_type="qwen2")
     shape: dict[str, Any] = {
@@ -53,7 +53,7 @@ def measured_speeds(
     }
     model: Any = Qwen2ForCausalLM(Qwen2Config(**shape))
     exact = get_convention("exact")
-    bf16 = precision == "bf16" or (precision == "auto" and bf16_pays(torch.device("cpu")))
+    bf16 = resolved_precision(precision, torch.device("cpu")) == "bf16"
     ids = torch.zeros((batch, length), dtype=torch.long)
 
     def step() -> None:

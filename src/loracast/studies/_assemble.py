@@ -26,6 +26,7 @@ from loracast.studies._report_data import (
 )
 from loracast.studies._schema import (
     BudgetInfo,
+    MachineInfo,
     MethodResult,
     ModelInfo,
     StageResult,
@@ -35,6 +36,7 @@ from loracast.studies._schema import (
 )
 from loracast.studies._stages import Run
 from loracast.studies._validation import validation_forecasts
+from loracast.training import machine_facts, resolved_precision
 
 if TYPE_CHECKING:
     from loracast.studies._run import Findings
@@ -73,6 +75,15 @@ def _model_info(run: Run, base: Engine, found: Findings) -> ModelInfo:
         architecture=asdict(base.architecture),
         pretraining_flops=_pretraining_flops(run.recipe.model),
     )
+
+
+def _machine(run: Run, base: Engine, found: Findings) -> MachineInfo:
+    """This one, and the precision of the last stage that was trained."""
+    taken = [f.get("config", {}).get("precision") for f in found.stages.values()]
+    device = next(base.backbone.model.parameters()).device
+    wanted = resolved_precision(run.recipe.training.precision, device)
+    precision = next((p for p in reversed(taken) if p), wanted)
+    return MachineInfo(precision=precision, **machine_facts())
 
 
 def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
@@ -277,6 +288,7 @@ def assemble(
     result = StudyResult(
         created=created,
         versions=versions,
+        machine=_machine(run, base, found),
         seed=run.recipe.seed,
         data=run.data.info,
         model=_model_info(run, base, found),

@@ -27,7 +27,7 @@ from loracast.flops import Ledger, parse_flops
 from loracast.series._corpus import CORPUS_CHANNELS
 from loracast.studies._corpus_batches import CorpusBatches, Kind
 from loracast.studies._recipe import rising_shares
-from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Meter, Progress, TrainConfig, TrainResult, machine_facts, train
 
 __all__ = ["PretrainRecipe", "load_pretrain_recipe", "pretrain"]
 
@@ -140,6 +140,7 @@ def pretrain(
         "channels": CORPUS_CHANNELS,
         "recipe": recipe.model_dump(mode="json"),
         "result": result.__dict__,
+        "machine": machine_facts(),
     }
     for folder in (out, out / "model"):
         (folder / CARD_FILE).write_text(json.dumps(card, indent=1))

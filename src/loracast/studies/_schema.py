@@ -32,6 +32,7 @@ from loracast.studies._verdict import verdict_lines
 __all__ = [
     "BudgetInfo",
     "DataInfo",
+    "MachineInfo",
     "MethodResult",
     "ModelInfo",
     "Scores",
@@ -194,10 +195,32 @@ class StageResult(Record):
     note: str = ""
 
 
+class MachineInfo(Record):
+    """Where a study was finished, and in which precision it trained: both decide last digits.
+
+    A study that went on elsewhere names the last machine; each stage's config has its precision.
+
+    Args:
+        precision: of training, 'fp32' or 'bf16'; forecasts are computed in float32.
+        threads: of torch, within one operation.
+        system, architecture, cpu, accelerator, capability, matrix_units: see `training.Machine`.
+    """
+
+    precision: str
+    threads: Count
+    system: str
+    architecture: str
+    cpu: str = ""
+    accelerator: str = ""
+    capability: str = ""
+    matrix_units: bool = False
+
+
 class StudyResult(Record):
     """All of `result.json`.
 
     Args:
+        machine: where it was finished; null in results of earlier versions.
         test: method -> scores and cost, on the split that `data.evaluated_on` names.
         verdict: lines of plain words, the first one the headline (`make_verdict`).
         details: anything else that a reader may want; nothing depends on it.
@@ -206,6 +229,7 @@ class StudyResult(Record):
     schema_version: Literal[1] = 1
     created: AwareDatetime
     versions: dict[str, str]
+    machine: MachineInfo | None = None
     seed: int
     data: DataInfo
     model: ModelInfo

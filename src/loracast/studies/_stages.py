@@ -6,15 +6,16 @@ Each is a function of (recipe, data, engine settings); the workspace remembers w
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, lora_parameters
+from loracast.adapters import AdapterConfig, check_adapter, lora_parameters
 from loracast.api import Engine, FitPlan, calibrate_spread, model_notes
-from loracast.errors import BudgetExceeded
+from loracast.errors import AdapterError, BudgetExceeded, DamageWarning
 from loracast.flops import Ledger
 from loracast.studies._data import StudyData
 from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
@@ -117,15 +118,21 @@ def train_stage(
 ) -> dict[str, Any]:
     """Train one adapter, or read that it was trained.
 
+    A finished stage whose adapter is lost or damaged is gone on with from its checkpoints.
+
     Returns:
         JSON facts: config (with `planned_flops`, priced before it began), train_loss, val_loss,
         val_mae, flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
 
     Raises:
         BudgetExceeded: not one more step fits; checkpoints stay and the stage is not done.
+        StorageError: lost work does not fit into the budget a second time.
+
+    Warns:
+        DamageWarning: an adapter or checkpoints are lost or damaged.
     """
     done = run.workspace.done(name)
-    if done is not None:
+    if done is not None and (save_to is None or _whole(save_to, name)):
         return done
     engine = run.open(adapter, random_start, training.seed)
     plan = run.plan(window_steps)
@@ -197,6 +204,20 @@ def train_stage(
             extra_files=extra_files,
         )
     return run.workspace.finish(name, facts)
+
+
+def _whole(folder: Path, stage: str) -> bool:
+    """Whether a finished stage's adapter is as it was written; says aloud where it is not."""
+    try:
+        check_adapter(folder)
+    except AdapterError as error:
+        warnings.warn(
+            f"{error}; stage {stage!r} is gone on with from its checkpoints, to write it again",
+            DamageWarning,
+            stacklevel=3,
+        )
+        return False
+    return True
 
 
 def calibrate(run: Run, name: str, engine: Engine) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from loracast.errors import StorageError
+from loracast.adapters import sync_files, sync_folder
+from loracast.errors import DamageWarning, StorageError
 
-__all__ = ["Checkpoint", "latest_checkpoint", "optimizer_from", "optimizer_to", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "latest_checkpoint",
+    "newest_step",
+    "optimizer_from",
+    "optimizer_to",
+    "write_checkpoint",
+]
 
 _MARK = "COMPLETE.json"
+_NEWEST = "NEWEST"  # the step of the last checkpoint written, so that its loss is seen
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,14 @@ class Checkpoint:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _seal(mark: dict[str, Any]) -> str:
+    """Of what the mark says, so that a mark that was changed is seen too."""
+    text = json.dumps([mark["step"], mark["sha256"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None:
@@ -67,16 +84,14 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
         (work / "facts.json").write_text(json.dumps(checkpoint.facts))
         files = sorted(work.iterdir())
         mark = {"step": checkpoint.step, "sha256": {f.name: _digest(f) for f in files}}
-        (work / _MARK).write_text(json.dumps(mark))
-        for file in [*files, work / _MARK]:
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+        (work / _MARK).write_text(json.dumps(mark | {"seal": _seal(mark)}))
+        sync_files([*files, work / _MARK])
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)
-        parent = os.open(folder, os.O_RDONLY)
-        os.fsync(parent)
-        os.close(parent)
+        newest = folder / f".{_NEWEST}.tmp"
+        newest.write_text(f"{checkpoint.step}\n")
+        newest.replace(folder / _NEWEST)
+        sync_folder(folder)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"checkpoint at step {checkpoint.step} could not be written to {folder} ({error}); "
@@ -89,25 +104,58 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
         shutil.rmtree(old, ignore_errors=True)
 
 
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint that was ever written here, lost or not; 0 for none."""
+    told = [int(p.name[5:]) for p in folder.glob("step-*") if p.name[5:].isdigit()]
+    with suppress(OSError, ValueError):  # written by an earlier version, or lost with the rest
+        told.append(int((folder / _NEWEST).read_text()))
+    return max(told, default=0)
+
+
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint whose every file is as it was written, or None."""
+    """The newest checkpoint whose every file is as it was written, or None.
+
+    Warns:
+        DamageWarning: of every newer one that is damaged, and what is damaged in it.
+    """
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            mark = json.loads((path / _MARK).read_text())
-            if any(_digest(path / name) != digest for name, digest in mark["sha256"].items()):
-                continue
-            return Checkpoint(
-                step=int(mark["step"]),
-                tensors={
-                    name.removesuffix(".safetensors"): load_file(path / name)
-                    for name in mark["sha256"]
-                    if name.endswith(".safetensors")
-                },
-                facts=json.loads((path / "facts.json").read_text()),
+            return _whole(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            warnings.warn(
+                f"the checkpoint {path} is damaged and passed over: {reason}",
+                DamageWarning,
+                stacklevel=2,
             )
-        except (OSError, ValueError, KeyError, SafetensorError):
-            continue
     return None
+
+
+def _whole(path: Path) -> Checkpoint:
+    """One checkpoint.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError: it is damaged.
+    """
+    mark = json.loads((path / _MARK).read_text())
+    # Marks of earlier versions had no seal.
+    if path.name != f"step-{mark['step']:08d}" or mark.get("seal", _seal(mark)) != _seal(mark):
+        raise ValueError(f"{_MARK} was changed")
+    names = {f.name for f in path.iterdir() if f.suffix in (".json", ".safetensors")} - {_MARK}
+    if names != set(mark["sha256"]):
+        raise ValueError(f"it holds {sorted(names)}, expected {sorted(mark['sha256'])}")
+    for name, digest in mark["sha256"].items():
+        if _digest(path / name) != digest:
+            raise ValueError(f"{name} is not what was written")
+    return Checkpoint(
+        step=int(mark["step"]),
+        tensors={
+            name.removesuffix(".safetensors"): load_file(path / name)
+            for name in mark["sha256"]
+            if name.endswith(".safetensors")
+        },
+        facts=json.loads((path / "facts.json").read_text()),
+    )
 
 
 def optimizer_to(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:

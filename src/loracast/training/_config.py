@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["TrainConfig", "bf16_pays"]
+__all__ = ["TrainConfig"]
 
 
 class TrainConfig(BaseModel):
@@ -29,8 +28,9 @@ class TrainConfig(BaseModel):
             (docs/log.md). Its products are charged: they weigh most in full training on small
             batches (docs/flops.md).
         precision: 'fp32'; 'bf16' runs matrix products in bfloat16 under autocast with float32
-            weights; 'auto' takes bf16 where the hardware has matrix units for it. What was taken
-            is reported.
+            weights; 'auto' takes bf16 where the hardware has matrix units for it, unless the
+            environment says otherwise (`LORACAST_PRECISION=fp32` or `bf16`). What was taken is
+            reported, and a resumed run keeps it.
         eval_every: steps between validations, 0 for none but the last.
         checkpoint_every: steps between checkpoints; also the block in which FLOPs are reserved.
         log_every: steps between logged losses and gradient norms.
@@ -58,13 +58,3 @@ class TrainConfig(BaseModel):
     log_every: int = Field(default=10, ge=1)
     value_noise: float = Field(default=0.0, ge=0)
     seed: int = Field(default=0, ge=0)
-
-
-def bf16_pays(device: torch.device) -> bool:
-    """Whether bfloat16 products are faster than float32 here: CUDA with bf16, or CPU with AMX.
-
-    Measured on 2 AMX cores: 1,500 to 1,900 GFLOP/s in bf16 beside 160 to 270 in float32.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())

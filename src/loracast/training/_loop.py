@@ -29,8 +29,10 @@ from loracast.training._checkpoint import (
     optimizer_to,
     write_checkpoint,
 )
-from loracast.training._config import TrainConfig, bf16_pays
+from loracast.training._config import TrainConfig
 from loracast.training._loss import batch_loss
+from loracast.training._lost import check_lost_work
+from loracast.training._machine import resolved_precision
 from loracast.training._meter import SLICE, Meter
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
@@ -144,14 +146,17 @@ class _Run:
     def __init__(self, model: Any, config: TrainConfig, stage: str, folder: Path) -> None:
         self.model, self.config, self.stage, self.folder = model, config, stage, folder
         self.device = next(model.parameters()).device
-        self.bf16 = config.precision == "bf16" or (
-            config.precision == "auto" and bf16_pays(self.device)
-        )
+        precision = resolved_precision(config.precision, self.device)
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizers = _optimizers(model, config)
-        self.result = TrainResult(precision="bf16" if self.bf16 else "fp32")
+        self.result = TrainResult(precision=precision)
         self.best: dict[str, torch.Tensor] = {}
         self.fingerprint = _fingerprint(config, model, stage)
+
+    @property
+    def bf16(self) -> bool:
+        """Whether products are in bfloat16; a run that is gone on with keeps its precision."""
+        return self.result.precision == "bf16"
 
     def restore(self) -> None:
         saved = latest_checkpoint(self.folder)
@@ -215,6 +220,14 @@ class _Run:
         if self.result.best_val_loss is None or loss < self.result.best_val_loss:
             self.result.best_val_loss, self.result.best_step = loss, step
             self.best = {n: p.detach().clone() for n, p in self.weights.items()}
+
+    def due(self, examples: Sequence[Example]) -> list[int]:
+        """Steps after which a validation is still to come."""
+        if not examples:
+            return []
+        known = {v["step"] for v in self.result.validations}
+        steps = range(max(1, self.result.steps), self.config.steps + 1)
+        return [s for s in steps if _steps_to_eval(self.config, s) and s not in known]
 
     def validate_if_due(self, examples: Sequence[Example], meter: Meter) -> None:
         """The validation that this step asks for; one that does not fit stops the run.
@@ -313,7 +326,11 @@ def train(
         BudgetExceeded: not even the first step fits.
         ConfigError: the meter prices another optimiser.
         ModelError: the loss is no longer finite, or nothing is trainable.
-        StorageError: checkpoints cannot be written, or belong to another run.
+        StorageError: checkpoints cannot be written, belong to another run, or are lost with work
+            that does not fit into the budget a second time.
+
+    Warns:
+        DamageWarning: checkpoints are damaged, or work is done and charged a second time.
     """
     if meter.optimizer != config.optimizer:
         raise ConfigError(
@@ -324,6 +341,15 @@ def train(
     with torch.random.fork_rng(devices=[]):
         if resume:
             run.restore()
+        check_lost_work(
+            meter,
+            folder,
+            step=run.result.steps,
+            steps=config.steps,
+            saved_next=_block_end(config, run.result.steps, bool(validation)),
+            batch=source.batch,
+            validations=len(run.due(validation)),
+        )
         before = run.result.seconds
         started = time.monotonic()
         run.result.stopped = "completed"  # what did not fit before may fit now

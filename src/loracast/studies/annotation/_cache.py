@@ -11,9 +11,7 @@ request may have cost stays counted.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +19,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from loracast.errors import AnnotationError, StorageError
+from loracast.studies.annotation._lock import FileLock
 
 __all__ = ["AnswerCache"]
 
@@ -50,6 +49,7 @@ class AnswerCache:
     def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
         self.path = None if path is None else Path(path)
         self._file: BinaryIO | None = None
+        self._lock: FileLock | None = None
         self._answers: dict[str, dict[str, Any]] = {}
         self._expenses: dict[int, tuple[int, Decimal]] = {}
         if self.path is None or (read_only and not self.path.exists()):
@@ -59,11 +59,11 @@ class AnswerCache:
                 content = self.path.read_bytes()
             else:
                 self._file = self.path.open("a+b", buffering=0)
-                content = self._locked(self._file)
+                content = self._locked(self._file, self.path)
             whole = content.rfind(b"\n") + 1
             self._read(content[:whole], content[whole:])
             if self._file is not None and whole < len(content):
-                os.ftruncate(self._file.fileno(), whole)  # only now is it known to be a cache
+                self._file.truncate(whole)  # only now is it known to be a cache
         except OSError as error:
             self.close()
             raise StorageError(
@@ -89,6 +89,9 @@ class AnswerCache:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @property
     def spent(self) -> tuple[int, Decimal]:
@@ -144,9 +147,9 @@ class AnswerCache:
         if row["event"] == "answer":
             self._answers[row["key"]] = row
 
-    def _locked(self, file: BinaryIO) -> bytes:
+    def _locked(self, file: BinaryIO, path: Path) -> bytes:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = FileLock(file, path)
         except OSError as error:
             raise StorageError(
                 f"{self.path}: another process uses this cache; wait for it or name another file"

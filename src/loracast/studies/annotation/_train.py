@@ -166,6 +166,7 @@ def train_annotator(
         "task": "annotation",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
+        "machine": {"precision": report.training.precision, **report.machine},
         "seed": seed,
         "model": model,
         "base_sha256": engine.backbone.base_sha256,
