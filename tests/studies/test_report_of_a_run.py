@@ -280,6 +280,20 @@ def test_a_budget_that_ends_at_a_validation_forecast_can_be_raised(home: Path) -
     assert [s.val_mae for s in finished.stages] == [s.val_mae for s in first.stages]
 
 
+def test_a_study_killed_after_a_validation_forecast_goes_on(home: Path) -> None:
+    import shutil
+
+    out = home / "killed"
+    shutil.copytree(home / "out", out)
+    (out / "stages" / "random_start" / "stage.json").unlink()  # its last act had not come
+    before = read_result(out / "result.json")
+    after = run_study(a_recipe(home), out)
+    assert [(s.name, s.val_mae) for s in after.stages] == [
+        (s.name, s.val_mae) for s in before.stages
+    ]
+    assert after.budget.spent_flops == before.budget.spent_flops
+
+
 def test_the_loss_can_choose_and_the_page_claims_no_mae_then(home: Path) -> None:
     recipe = a_recipe(
         home, select="val_loss", validation_forecasts=None, random_start=False, contexts=None
