@@ -199,13 +199,16 @@ def test_the_price_of_a_step_is_what_torch_counts(
         loss, _ = batch_loss(model, collate(rows, CPU))
         loss.backward()
     counted = counter.get_total_flops()
-    from loracast.flops import get_convention
+    from loracast.flops import get_convention, trained_parameters
 
     table = get_convention("exact", attention="eager").train_step(
         base.architecture, shape.rows, shape.length, spec, shape.scored
     )
     assert base.value_spec is not None
     table = table + base.value_spec.train_step(shape.embedded, shape.answered)
+    answered = kind == "numbers"
+    trained = trained_parameters(base.architecture, spec, base.value_spec, answered=answered)
+    table = table + get_convention("exact").update(trained, "adamw")
     assert priced == table.total
     np.testing.assert_allclose(table.matmul, counted, rtol=0.01)
 
