@@ -32,7 +32,11 @@ def test_it_is_exact_on_generated_systems_of_every_regime():
 
 def test_the_parameters_are_those_of_the_generator():
     panel = generate_lotka_volterra(4, seed=3)
-    names = ("alpha", "beta", "gamma", "delta", "epsilon_prey", "epsilon_predator")
+    names = (
+        *("alpha", "beta", "gamma", "delta", "epsilon_prey", "epsilon_predator"),
+        "saturation",
+    )
+    assert 0 < np.count_nonzero(panel.meta["per_series"]["saturation"]) < 4  # both laws
     step = 200 / 99  # the time unit of the rates is a 200th of the whole
     for n, values in enumerate(panel.values):
         logs = np.log(values[:70])
@@ -40,9 +44,10 @@ def test_the_parameters_are_those_of_the_generator():
         unknowns = _fit_series(_Solver(), logs - centre).unknowns
         prey, predator = np.exp(centre)
         true = np.array([panel.meta["per_series"][name][n] for name in names])
-        true *= step * np.array([1, predator, 1, prey, prey, predator])
-        assert unknowns[:6] == pytest.approx(true, abs=1e-5)
-        assert unknowns[6] == pytest.approx(0, abs=1e-5)  # no saturation
+        true *= np.array(
+            [step, step * predator, step, step * prey, step * prey, step * predator, prey]
+        )
+        assert unknowns[:7] == pytest.approx(true, abs=1e-5)
 
 
 def test_a_saturated_response_is_within_its_reach():

@@ -159,7 +159,10 @@ def backtest_panel(
     if context is None and models:
         # Both models read alike: they share base and codec.
         opened[models[0]] = _opened(models[0], adapter, model, codec)
-        most = max(opened[models[0]].default_context(values) for values in panel.values)
+        reader = opened[models[0]]
+        if adapter is None:
+            reader = calibrated(reader, panel.values)
+        most = max(reader.default_context(values) for values in panel.values)
     cases, skipped, missing = cut_cases(
         panel,
         horizon,

@@ -426,6 +426,9 @@ class Engine:
         ]
         if self.task.continuous:
             limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
+        for limit, prompt in zip(limits, prompts, strict=True):
+            if prompt.constant is not None:  # forecast as it is, whatever is sampled for it
+                limit[:, np.isfinite(prompt.constant)] = np.array([[-np.inf], [np.inf]])
         made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
         before = self.prompts([h.context for h in made])
 
