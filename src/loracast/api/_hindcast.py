@@ -26,7 +26,7 @@ HINDCAST_STEPS = 10
 HINDCAST_SAMPLES = 10  # the fewest whose 10 % quantile lies inside of them
 ORIGINS = (10, 20)  # steps before the context's end
 SHORTEST = 40  # a shorter context leaves too little before the earlier origin (assumption)
-CLEAR = 1.5  # a ratio below this is chance: of series like the held-out ones one in seven has more
+CLEAR = 1.25  # less may be chance; of series like the held-out ones a third have more (measured)
 LARGEST = 100.0  # the most that a band is widened; beyond it nothing is learnt (assumption)
 _FEWEST = 10  # known values below which nothing is said
 
@@ -79,7 +79,7 @@ def context_factors(
 
     A ratio is the distance of a known value from the hindcast's median over the width of the
     calibrated 80 % band on that side, as in `spread_factors`; the factor is the 80 %
-    quantile of a series' ratios where that is above 1.5, else 1.
+    quantile of a series' ratios where that is above 1.25, else 1.
 
     Args:
         n_series: N.
