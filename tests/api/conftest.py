@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,24 @@ def fitted(base: str, many: pd.DataFrame, tmp_path_factory: pytest.TempPathFacto
     forecaster = Forecaster.from_pretrained(base, seed=3, n_samples=9)
     forecaster.fit(many, budget=2e10, max_steps=4, out=out, training={"batch_size": 2})
     return forecaster, Path(out)
+
+
+@pytest.fixture(scope="session")
+def alike() -> Callable[[list[Any], list[Any]], None]:
+    """Asserts that two lists of annotations say the same, from weights that went two ways.
+
+    Labels and places to the letter; confidences to 1e-5, since sums of float32 depend on how
+    memory lies and on the processor (measured: 3e-9 between a fitted and a loaded model; float32
+    has 1e-7, and a few hundred such sums stand between the weights and a probability).
+    """
+
+    def check(found: list[Any], wanted: list[Any]) -> None:
+        assert len(found) == len(wanted)
+        for a, b in zip(found, wanted, strict=True):
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-5)
+            assert a.model_copy(update={"confidence": b.confidence}) == b
+
+    return check
 
 
 @pytest.fixture(scope="module")

@@ -231,9 +231,15 @@ def test_an_adapter_without_digests_is_judged_by_the_hash_of_its_data(
     shutil.copytree(folder / "adapter", old)
     manifest = json.loads((old / "loracast.json").read_text())
     del manifest["training"]["seen"]
+    manifest["format_version"] = 1  # before anything was sealed
+    del manifest["files"], manifest["sha256"]
     (old / "loracast.json").write_text(json.dumps(manifest))
     assert scored(panel.select(range(6)), old).facts["seen"]["n_seen"] == 6
     assert scored(panel, old).facts["seen"]["n_seen"] == 0
+    file = read_panel(write_panel(panel, tmp_path / "all.csv"))  # a study keeps the file's hash
+    manifest["training"]["data_sha256"] = file.meta["sha256"]
+    (old / "loracast.json").write_text(json.dumps(manifest))
+    assert scored(file, old).facts["seen"]["n_seen"] == 10
     del manifest["training"]["data_sha256"]
     (old / "loracast.json").write_text(json.dumps(manifest))
     assert "does not say which series" in scored(panel, old).facts["notes"][0]
@@ -242,7 +248,7 @@ def test_an_adapter_without_digests_is_judged_by_the_hash_of_its_data(
 def test_a_forecast_leaves_out_what_is_bad_with_a_warning(base: str) -> None:
     import pandas as pd
 
-    forecaster = Forecaster.from_pretrained(base, n_samples=2)
+    forecaster = Forecaster.from_pretrained(base, n_samples=9)
     rows = [("a", t, np.sin(t)) for t in range(20)] + [("b", 0, 1.0)]
     rows += [("c", 1, 1.0), ("c", 0, 2.0), ("c", 2, 2.0)] + [("d", t, np.inf) for t in range(3)]
     frame = pd.DataFrame(rows, columns=["unique_id", "ds", "y"])
@@ -278,8 +284,9 @@ def test_a_series_that_never_moved_stays(base: str, codec: str, level: float) ->
     assert drawn[0, :, :, 1].std() > 0
     assert (drawn[1].std(axis=0) > 0).all()
     assert forecaster.forecast_report is not None
-    assert forecaster.forecast_report.notes == (
-        f"constant as far as is shown, so forecast as that value without a band: 'a' at {level:g}",
+    # An untrained base may let the other channel run away; of the constant there is one note.
+    assert forecaster.forecast_report.notes[-1] == (
+        f"constant as far as is shown, so forecast as that value without a band: 'a' at {level:g}"
     )
 
 

@@ -84,9 +84,10 @@ def adapter(base: str, positive_panel: Panel, tmp_path_factory: pytest.TempPathF
 
 
 def test_a_backtest_holds_the_adapter_against_its_base(
-    adapter: Path, positive_panel: Panel, base: str
+    adapter: Path, positive_panel: Panel, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: the same forecasts through `Forecaster`, scored with numpy."""
+    monkeypatch.setattr("loracast.api._backtest.UNASKED_SECONDS", 0.0)
     rows = compare_methods(
         positive_panel, context=40, horizon=6, adapter=adapter, samples=3, seed=5
     )

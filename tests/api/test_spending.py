@@ -31,7 +31,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture(scope="module")
 def forecaster(base: str) -> Forecaster:
-    return Forecaster.from_pretrained(base, n_samples=3)
+    return Forecaster.from_pretrained(base, n_samples=9)
 
 
 @pytest.fixture(scope="module")

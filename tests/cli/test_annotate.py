@@ -257,3 +257,55 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     argv = ("annotations", "train", "--out", out, "--model", base, "--budget", "1e6")
     assert "budget" in run(*argv).message
     assert not out.exists()
+
+
+def test_the_annotator_that_ships_is_the_default_and_says_so(run, tmp_path: Path) -> None:
+    """`--bare` alone asks the base as it came; short series are told for what they are."""
+    t = np.arange(48)
+    series = {"line": t[:20], "tiny": t[:9], "wave": np.sin(t / 7), "fall": -1.0 * t}
+    frames = [
+        pd.DataFrame({"unique_id": name, "ds": np.arange(len(values)), "y": values})
+        for name, values in series.items()
+    ]
+    file = tmp_path / "s.csv"
+    pd.concat(frames).to_csv(file, index=False)
+    done = run("annotate", file)
+    assert done.code == 0
+    made = {a["id"]: a for a in json.loads(done.out)}
+    assert [made[name]["trend"]["label"] for name in ("line", "tiny", "fall")] == [
+        "increasing", "increasing", "decreasing",
+    ]  # fmt: skip
+    for name, values in series.items():
+        places = [e["position"] for e in made[name]["extrema"]]
+        assert places == [np.argmax(values), np.argmin(values)]
+        assert made[name]["arithmetic"] == ["max", "min"]
+        assert made[name]["annotator"].startswith("embedded with the annotator that ships with it")
+    assert made["line"]["notes"] == ["short_series"] and made["tiny"]["notes"] == ["too_short"]
+    assert made["wave"]["notes"] == [] and made["tiny"]["noise"] is None
+    err = done.err.splitlines()
+    assert err[-3].startswith("note: series 'line': fewer known points than the 32")
+    assert err[-2].startswith("note: series 'tiny': too few known points to be judged")
+    assert err[-1].startswith("4 series by embedded with the annotator that ships with it, adapter")
+    bare = run("annotate", file, "--bare")
+    assert "4 series by embedded as it came: " in bare.err
+    told = {a["id"]: a for a in json.loads(bare.out)}
+    for name in series:
+        assert told[name]["extrema"] == made[name]["extrema"]
+    both = run("annotate", file, "--bare", "--adapter", tmp_path)
+    assert "got --bare and --adapter" in both.message
+
+
+def test_rows_are_compared_with_the_annotator_that_ships_unless_bare(
+    run, rows: list[AnnotatedSeries], tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_records(path, rows)
+    answers = {}
+    for bare in ((), ("--bare",)):
+        done = run("annotations", "evaluate", path, "--json", *bare)
+        found = json.loads(done.out)
+        assert found["gold"]["max"] == found["gold"]["min"] == 1.0
+        answers[bare] = [(a["trend"], a["noise"]) for a in found["answers"]]
+    assert answers[()] != answers[("--bare",)]
+    both = run("annotations", "evaluate", path, "--bare", "--adapter", tmp_path)
+    assert "got --bare and --adapter" in both.message

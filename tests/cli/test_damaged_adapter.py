@@ -46,7 +46,7 @@ def test_a_damaged_adapter_forecasts_nothing(
     run: Any, fit: Path, data: Path, tmp_path: Path, damage: str
 ) -> None:
     shutil.copytree(fit / "adapter", tmp_path / "a")
-    args = ["forecast", data / "three.csv", "--horizon", 2, "--samples", 2]
+    args = ["forecast", data / "three.csv", "--horizon", 2, "--samples", 9]
     change, says = DAMAGES[damage]
     change(tmp_path / "a")
     outcome = run(*args, "--adapter", tmp_path / "a")
@@ -55,5 +55,5 @@ def test_a_damaged_adapter_forecasts_nothing(
 
 
 def test_a_whole_one_does(run: Any, fit: Path, data: Path) -> None:
-    args = ["forecast", data / "three.csv", "--horizon", 2, "--samples", 2]
+    args = ["forecast", data / "three.csv", "--horizon", 2, "--samples", 9]
     assert run(*args, "--adapter", fit).code == 0

@@ -58,8 +58,11 @@ def test_an_adapter_is_inspected_merged_and_used(
     assert "holds no adapter" in run("adapters", "inspect", tmp_path).message
 
 
-def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
+def test_the_backtest_table_as_json(
+    run: Any, data: Path, fitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Oracle: the naive row by hand, from the file."""
+    monkeypatch.setattr("loracast.api._backtest.UNASKED_SECONDS", 0.0)
     args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 6, "--samples", 2]
     outcome = run(*args, "--adapter", fitted, "--json")
     rows = json.loads(outcome.out)
@@ -70,6 +73,7 @@ def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
         assert rows["naive"][f"h{horizon}"]["mae"] == pytest.approx(error.mean())
     assert rows["global_mlp"]["h5"]["mae"] is None
     assert "--train-data" in rows["global_mlp"]["note"]
+    assert "left out: 8 fits would take" in rows["auto_arima"]["note"]
     assert rows["adapted"]["flops"] == rows["zero_shot"]["flops"] > 0
     fewer = run(
         *args, "--adapter", fitted, "--no-zero-shot", "--methods", "zero_shot,adapted,naive"
@@ -80,7 +84,10 @@ def test_the_backtest_table_as_json(run: Any, data: Path, fitted: Path) -> None:
     assert "…" not in fewer.out
 
 
-def test_without_an_adapter_the_base_stands_alone(run: Any, base: str, data: Path) -> None:
+def test_without_an_adapter_the_base_stands_alone(
+    run: Any, base: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loracast.api._backtest.UNASKED_SECONDS", 0.0)
     outcome = run(
         "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--samples", 2,
         "--model", base, "--json",

@@ -72,7 +72,7 @@ def test_one_channel_and_odd_columns(run: Any, base: str, data: Path, tmp_path: 
 
 def test_several_commands_share_a_ledger(run: Any, base: str, data: Path, tmp_path: Path) -> None:
     place = tmp_path / "ledger.sqlite"
-    args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 2, "--model", base]
+    args = ["forecast", data / "three.csv", "--horizon", 1, "--samples", 9, "--model", base]
     assert "no file" in run(*args, "--ledger", place).message
     assert run("ledger", "open", place, "--limit", "1e15", "--name", "team").code == 0
     assert "no ledger named 'default'" in run(*args, "--ledger", place).message

@@ -155,7 +155,7 @@ def test_a_bug_is_not_hidden(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_disk_behind_stdout_is_one_line(data: Path, base: str) -> None:
     with Path("/dev/full").open("w") as full:
         found = process(
-            "forecast", data / "three.csv", "--horizon", 1, "--samples", 2, "--model", base,
+            "forecast", data / "three.csv", "--horizon", 1, "--samples", 9, "--model", base,
             stdout=full, stderr=subprocess.PIPE,
         )  # fmt: skip
     assert found.returncode == 2
@@ -188,7 +188,7 @@ def test_a_file_size_limit_leaves_nothing_half_written(
         "\n_output.write_whole = limited"
         "\nsys.exit(main(sys.argv[1:]))"
     )
-    args = ["forecast", data / "three.csv", "--horizon", "3", "--samples", "2", "--model", base]
+    args = ["forecast", data / "three.csv", "--horizon", "3", "--samples", "9", "--model", base]
     found = subprocess.run(
         [sys.executable, "-c", code, *map(str, args), "--out", str(out)],
         text=True, capture_output=True, timeout=120, check=False,

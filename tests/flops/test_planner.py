@@ -60,3 +60,9 @@ def test_impossible_stages() -> None:
     for bad in ({"steps": 0}, {"flops": -1.0}, {"fixed_flops": 2.0}):
         with pytest.raises(ConfigError, match="expected steps"):
             PlannedStage(**({"name": "a", "kind": "train", "steps": 1, "flops": 1.0} | bad))
+
+
+def test_fewer_steps_leave_the_unsure_part_as_it_is() -> None:
+    stage = PlannedStage("grid", "train", 10, 100.0, fixed_flops=20.0, lowest_flops=95.0)
+    assert stage.with_steps(1).range_flops == pytest.approx((23.0, 28.0))
+    assert stage.with_steps(20).range_flops == pytest.approx((175.0, 180.0))

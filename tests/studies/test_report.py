@@ -302,7 +302,7 @@ def test_figures_are_valid_xml(page: str) -> None:
 
 
 def test_verdict_comes_before_any_table_or_figure(page: str) -> None:
-    place = page.index("loses to 1 of 7 methods")
+    place = page.index("loses to 1 of the 7 methods compared")
     assert place < page.index("<table") < page.index("<svg")
     assert 'class="verdict lost"' in page
 
@@ -355,6 +355,42 @@ def test_null_scores_and_diverged_runs_are_drawn_as_gaps() -> None:
     test = {"adapted": {"h5": {"mae": nan}}, "naive": {"h5": {"mae": 0.0}}}
     result = made_up_result(test=test, verdict=make_verdict(test))
     outline(render_report(result, data))
+
+
+@pytest.mark.parametrize(
+    ("maes", "losses", "caption", "shades"),
+    [
+        (
+            (0.2, 0.1),
+            (1, 2),
+            "Validation MAE, the loss below it; darker is better.",
+            ["1.0", "0.0"],
+        ),
+        (
+            (0.2, None, 0.1),
+            (1, 2, 3),
+            "Validation MAE, the loss below it; darker is better, – where there is no value.",
+            ["1.0", "1.0", "0.0"],
+        ),
+        ((None, None), (2, 1), "Validation loss; darker is better.", ["1.0", "0.0"]),
+        ((0.1,), (1,), "Validation MAE, the loss below it.", ["1.0"]),
+        ((None, None), (None, None), "Validation loss; – where there is no value.", ["1.0", "1.0"]),
+    ],
+)
+def test_the_grid_claims_no_shade_that_it_does_not_have(
+    maes: tuple[float | None, ...],
+    losses: tuple[float | None, ...],
+    caption: str,
+    shades: list[str],
+) -> None:
+    grid = tuple(
+        GridCell(lr=10.0**-i, rank=4, val_mae=mae, val_loss=loss)
+        for i, (mae, loss) in enumerate(zip(maes, losses, strict=True))
+    )
+    page = render_report(made_up_result(), ReportData(grid=grid))
+    assert caption in page
+    assert ("darker is better" in page) == ("darker" in caption)
+    assert re.findall(r"--shade: ([\d.]+)", page) == shades[::-1]  # by learning rate
 
 
 def test_all_text_from_outside_is_escaped() -> None:

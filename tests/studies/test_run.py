@@ -16,7 +16,7 @@ from loracast.backbone import build_embedded, embedded_config
 from loracast.errors import BudgetExceeded, ConfigError, DataError, StorageError
 from loracast.flops import Ledger
 from loracast.series import Panel, read_panel, write_hdf5
-from loracast.studies import Recipe, load_recipe, read_result, run_study
+from loracast.studies import Recipe, load_recipe, plan_study, read_result, run_study
 from loracast.studies._stages import Quiet
 
 
@@ -198,6 +198,75 @@ def test_a_budget_that_ends_in_the_grid_is_reported_and_can_be_raised(
     assert finished.budget.spent_flops == whole_result.budget.spent_flops
 
 
+class Killed(BaseException):
+    """Stands for a process that ends at once."""
+
+
+class _KilledIn:
+    """Progress that ends the process at a step of a stage."""
+
+    def __init__(self, name: str, step: int) -> None:
+        self.name, self.left, self.now = name, step, ""
+
+    def stage(self, name: str, total: int | None) -> None:
+        del total
+        self.now = name
+
+    def advance(self, n: int, text: str = "") -> None:
+        del text
+        if self.now == self.name:
+            self.left -= n
+            if self.left <= 0:
+                raise Killed
+
+
+def test_a_killed_study_ends_with_the_same_adapter_and_pays_what_ran_twice(
+    home: Path, tmp_path: Path
+) -> None:
+    """The final stage takes all that is left, so what runs twice cannot fit beside it."""
+    update: dict[str, object] = {
+        "grid": None,
+        "contexts": None,
+        "random_start": False,
+        "max_final_steps": 10_000,
+        "final_share": 1.0,
+        "baselines": ["naive"],
+    }
+    first = run_study(_recipe(home, **update, budget="6e9"), tmp_path / "whole")
+    final = next(s for s in first.stages if s.name == "final")
+    steps = final.config["training"]["steps"]  # type: ignore[index, call-overload]
+    assert 5 < steps < 100  # the budget decides
+    assert first.budget.repeated_flops == 0
+
+    out, recipe = tmp_path / "broken", _recipe(home, **update, budget="6e9")
+    for name, step in (("zero_shot", 1), ("default", 3), ("final", 4)):
+        with pytest.raises(Killed):
+            run_study(recipe, out, _KilledIn(name, step))
+    stopped = run_study(recipe, out)
+    assert stopped.budget.spent_flops <= 6e9
+    assert stopped.budget.repeated_flops > 0
+    assert "not finished" in stopped.verdict
+    assert "ran twice" in stopped.verdict
+    assert "\n" not in stopped.verdict.splitlines()[0]
+
+    done = run_study(_recipe(home, **update, budget="9e9"), out)
+    assert "not finished" not in done.verdict
+    assert done.budget.spent_flops > 6e9
+    assert done.budget.spent_flops - done.budget.repeated_flops == first.budget.spent_flops
+    one, two = (f / "adapter" / "adapter_model.safetensors" for f in (tmp_path / "whole", out))
+    assert one.read_bytes() == two.read_bytes()
+    assert done.test["adapted"].horizons == first.test["adapted"].horizons
+    assert done.test["adapted"].flops == first.test["adapted"].flops
+
+    # The steps of the final stage are decided once: a budget raised later does not change them,
+    # where a study that had it from the start takes more.
+    later = run_study(_recipe(home, **update, budget="2e10"), tmp_path / "whole")
+    assert later.test["adapted"].horizons == first.test["adapted"].horizons
+    start = run_study(_recipe(home, **update, budget="1e10"), tmp_path / "more")
+    more = next(s for s in start.stages if s.name == "final")
+    assert more.config["training"]["steps"] > steps  # type: ignore[index, call-overload, operator]
+
+
 def test_a_budget_without_room_for_anything_is_refused(home: Path) -> None:
     with pytest.raises(BudgetExceeded):
         run_study(_recipe(home, budget="1000"), home / "none")
@@ -226,6 +295,29 @@ def test_the_default_split_keeps_the_published_places(total: int, split: tuple[i
     from loracast.studies._data import _default_split
 
     assert _default_split(total) == split
+
+
+@pytest.mark.parametrize("name", ["study", "best", "digits"])
+def test_a_shipped_recipe_asks_for_no_more_than_there_is(name: str, home: Path) -> None:
+    """The final training and its rivals share what is left; capped or not, the plan fits."""
+    recipe = load_recipe(name)
+    assert recipe.final_share * (1 + len(recipe.rivals)) <= 1
+    small = recipe.model_copy(
+        update={
+            "model": str(home / "base"),
+            "data": recipe.data.model_copy(update={"generate": 30}),
+            "samples": 2,
+            "calibration_series": 2,
+            "max_final_steps": 10_000,
+        }
+    )
+    whole = plan_study(small.model_copy(update={"budget": "1e15"})).plan
+    shared = sum(s.flops for s in whole.stages if s.name in ("final", *recipe.rivals))
+    budget = f"{whole.total_flops - 0.9 * shared:.0f}"  # the shares are not capped
+    for plan in plan_study(small.model_copy(update={"budget": budget})).plans.values():
+        final = next(s for s in plan.stages if s.name == "final")
+        assert 1 < final.steps < 10_000
+        assert plan.fits, plan.shares()
 
 
 def test_shipped_recipes_are_valid_and_unknown_ones_are_listed() -> None:

@@ -73,7 +73,7 @@ def test_fields_are_those_of_the_design(tmp_path: Path) -> None:
     assert {"path", "sha256", "n_train", "n_val", "n_test"} <= set(written["data"])
     budget = "convention limit_flops spent_flops by_stage by_kind repeated_flops"
     assert list(written["budget"]) == budget.split()
-    stage = "name config train_loss val_loss metrics flops seconds status note"
+    stage = "name config train_loss val_loss val_mae metrics flops seconds status note"
     assert list(written["stages"][0]) == stage.split()
     scores = "mae mae_median mse rmse mape mase crps crps_median coverage80"
     assert list(written["test"]["adapted"]["h5"]) == scores.split()
@@ -222,8 +222,9 @@ def test_a_loss_is_said_first_with_every_method_that_wins() -> None:
         }
     )
     assert lines == [
-        "The adapted model loses to 2 of 4 methods: VAR(5) on logs (MAE 100 % higher at 5 steps); "
-        "quadratic log-growth (MAE 1,900 % higher at 5 steps, 1,900 % at 20).",
+        "The adapted model loses to 2 of the 4 methods compared: VAR(5) on logs "
+        "(MAE 100 % higher at 5 steps); quadratic log-growth (MAE 1,900 % higher at 5 steps, "
+        "1,900 % at 20).",
         "Against the model without adaptation: beats its zero-shot self "
         "(MAE 50 % lower at 5 steps, 75 % at 20).",
         "Against the naive methods: beats naive (last value) "
@@ -236,7 +237,7 @@ def test_a_loss_is_said_first_with_every_method_that_wins() -> None:
 def test_a_win_over_all_is_said_so() -> None:
     lines = verdict_lines(table(0.1, zero_shot=0.2, global_mlp=0.4, mystery=0.125))
     assert lines[0] == (
-        "The adapted model has a lower MAE than all 3 other methods at every horizon compared."
+        "The adapted model has a lower MAE than each of the 3 methods compared, at every horizon."
     )
     assert lines[-1] == "Against other methods: beats mystery (MAE 20 % lower at 5 steps)."
     assert not any("loses" in line for line in lines)
@@ -245,7 +246,7 @@ def test_a_win_over_all_is_said_so() -> None:
 def test_a_tie_is_no_win() -> None:
     lines = verdict_lines(table(1.0, naive=1.005, seasonal_naive=0.995))
     assert lines == [
-        "The adapted model loses to none of 2 methods.",
+        "The adapted model loses to none of the 2 methods compared.",
         "Against the naive methods: ties with naive (last value) at 5 steps (within 1 %); "
         "ties with seasonal naive at 5 steps (within 1 %).",
     ]
@@ -254,10 +255,24 @@ def test_a_tie_is_no_win() -> None:
 def test_missing_scores_are_named_and_never_count_as_wins() -> None:
     errors = {"adapted": {5: 1.0, 20: 1.0}, "naive": {5: 2.0, 20: None}, "auto_ets": {}}
     lines = verdict_lines(errors)
-    assert lines[0].startswith("The adapted model has a lower MAE than the one other method at")
+    assert lines[0].startswith("The adapted model has a lower MAE than the one method compared,")
     assert lines[-1] == (
         "Not compared, for want of a score: naive (last value) at 20 steps; AutoETS."
     )
+    notes = {"auto_ets": "does not apply: it is not installed", "naive": "a remark on scores"}
+    assert verdict_lines(errors, notes=notes)[-1] == (
+        "Not compared, for want of a score: naive (last value) at 20 steps; "
+        "AutoETS (it is not installed)."
+    )
+
+
+def test_the_headline_says_what_was_scored_unless_it_is_a_test_set() -> None:
+    said = "Scored on the validation series, which also chose settings and checkpoint: "
+    for errors in (table(0.1, naive=0.2), table(0.3, naive=0.2), table(0.2, naive=0.2)):
+        plain, labelled = verdict_lines(errors), verdict_lines(errors, evaluated_on="validation")
+        assert plain[0].startswith("The adapted model")
+        assert labelled[0] == f"{said}the{plain[0].removeprefix('The')}"
+        assert labelled[1:] == plain[1:]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +318,7 @@ def test_make_verdict_takes_models_and_plain_dicts_alike() -> None:
     }
     models = {m: MethodResult.model_validate(row) for m, row in plain.items()}
     assert make_verdict(plain) == make_verdict(models)
-    assert make_verdict(plain).startswith("The adapted model loses to 1 of 1 methods")
+    assert make_verdict(plain).startswith("The adapted model loses to 1 of the 1 methods compared")
     assert "RMSE 50 % lower" in make_verdict(plain, metric="rmse")
     with pytest.raises(ValueError, match="expected an error such as mae"):
         make_verdict(plain, metric="coverage80")

@@ -26,8 +26,7 @@ from loracast.tasks.annotation import (
     answer_grammar,
     answer_regex,
     answer_text,
-    extremum_regions,
-    observed_regions,
+    extrema_of,
     parse_answer,
     placed,
     vocabulary_texts,
@@ -175,13 +174,8 @@ def test_a_region_stands_for_its_own_extremum(values: list[int | None]) -> None:
     x = np.array([np.nan if v is None else float(v) for v in values])
     T = len(values)
     regions = {region_of(i, T) for i, v in enumerate(values) if v is not None}
-    assert set(observed_regions(x)) == regions
-    legal = answer_regex(
-        T, ("max", "min"), places=False, regions=dict.fromkeys(("max", "min"), observed_regions(x))
-    )
     for region in ("beginning", "middle", "end"):
         text = f'{{"max":["{region}"],"min":["{region}"]}}'
-        assert bool(re.fullmatch(legal, text)) == (region in regions)
         facts = parse_answer(text, T)
         if region not in regions:
             with pytest.raises(AnnotationError, match="no known point there"):
@@ -419,15 +413,29 @@ def test_the_grammar_allows_every_choice_of_change_points(length: int) -> None:
             assert re.fullmatch(pattern, text), text
 
 
-def test_the_regions_of_maximum_and_minimum_are_their_own() -> None:
-    assert extremum_regions(np.array([np.nan, 0, 1, 2, 2, 3, 3, 9])) == {
-        "max": "end", "min": "beginning",
-    }  # fmt: skip
-    pattern = answer_regex(
-        8, ("max", "min"), places=False, regions={"max": ["end"], "min": ["middle"]}
-    )
-    assert re.fullmatch(pattern, '{"max":["end"],"min":["middle"]}')
-    assert not re.fullmatch(pattern, '{"max":["middle"],"min":["end"]}')
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=60).filter(
+        lambda v: any(x is not None for x in v)
+    ),
+    st.booleans(),
+)
+def test_one_place_is_legal_for_an_extremum_and_it_is_the_series_own(
+    values: list[float | None], places: bool
+) -> None:
+    x = np.array([np.nan if v is None else v for v in values])
+    known = {i: v for i, v in enumerate(values) if v is not None}
+    wanted = {"max": max(known, key=known.get), "min": min(known, key=known.get)}  # the first
+    found = extrema_of(x)
+    assert {e.kind: e.index for e in found} == wanted
+    for e in found:
+        assert e.value == known[e.index] and e.region == region_of(e.index, len(x))
+    facts = SeriesFacts(len(x), extrema=found)
+    text = answer_text(facts, ("max", "min"), places=places)
+    pattern = answer_regex(len(x), ("max", "min"), places=places, at=wanted)
+    # What the pattern matches is one text alone: without its escapes it is that text.
+    assert re.fullmatch(pattern, text) and pattern.replace("\\", "") == text
+    with pytest.raises(AnnotationError, match=f"got index {len(x)}"):
+        answer_regex(len(x), ("max",), at={"max": len(x)})
 
 
 def test_outliers_are_read_in_order_and_an_unknown_place_has_no_value() -> None:

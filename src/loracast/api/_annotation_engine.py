@@ -22,7 +22,14 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.api._annotation_reading import Answer, choices_of, legal_answers, read_answer
+from loracast.api._annotation_reading import (
+    ARITHMETIC,
+    Answer,
+    arithmetic_answer,
+    choices_of,
+    legal_answers,
+    read_answer,
+)
 from loracast.api._annotation_settings import (
     ANNOTATOR_FILE,
     LONGEST_SERIES,
@@ -330,11 +337,18 @@ class AnnotationEngine:
         whole: Sequence[np.ndarray],
         progress: Callable[[int], None] | None = None,
     ) -> Guided:
-        rows = zip(questions, whole, strict=True)
+        rows = [
+            (self.settings, q.length, v, self.task.places)
+            for q, v in zip(questions, whole, strict=True)
+        ]
+        if set(self.settings.fields) <= set(ARITHMETIC):
+            if progress is not None:
+                progress(len(rows))
+            return Guided((), 0, 0, 0, [arithmetic_answer(*row) for row in rows])
         return guided_answers(
             self.backbone.model,
             questions,
-            [legal_answers(self.settings, q.length, v, self.task.places) for q, v in rows],
+            [legal_answers(*row) for row in rows],
             self.guide,
             choices=choices_of(self.settings),
             progress=progress,

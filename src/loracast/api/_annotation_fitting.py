@@ -191,6 +191,9 @@ def fit_annotator(
             _calibrate(engine, held, own, folder / "calibration.json")
         temperatures = dict(engine.settings.temperatures)
         spent, again = own.spent_flops, own.repeated_flops
+    shortest = lengths[0] if train_rows is None else min(len(r.values) for r in train_rows)
+    least = max(2, min(engine.settings.min_points, shortest))
+    engine.settings = engine.settings.model_copy(update={"min_points": least})
     engine.save(
         folder / "adapter",
         {"flops": spent - again, "steps": result.steps, "seed": seed, "data": identity["data"]}

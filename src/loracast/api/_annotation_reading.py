@@ -5,44 +5,54 @@ Knows settings, grammars and decoded text, not models and what they cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loracast.api._annotation_confidence import calibrated, scaled
 from loracast.api._annotation_settings import AnnotatorSettings
 from loracast.decoding import Choice, GuidedAnswer
-from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, SeriesFacts
+from loracast.series import NOISE_LEVELS, TREND_LABELS, Extremum, SeriesFacts, measure, trend_label
 from loracast.tasks.annotation import (
     answer_regex,
-    extremum_regions,
-    observed_regions,
+    answer_text,
+    extrema_of,
     parse_answer,
-    placed,
     stretch_facts,
 )
 from loracast.tasks.annotation._answer import value_spans
 
-__all__ = ["Answer", "choices_of", "legal_answers", "read_answer"]
+__all__ = [
+    "ARITHMETIC",
+    "Answer",
+    "arithmetic_answer",
+    "choices_of",
+    "legal_answers",
+    "net_answer",
+    "read_answer",
+]
+
+ARITHMETIC = ("max", "min")  # fields that are read off the numbers, whatever the model
+# How often the net change has the trend of a generated series of 5 to 15 points (measured,
+# benchmarks/annotation_short.py).
+NET_CONFIDENCE = 0.57
 
 _CHOICES = {
     "trend": Choice("trend", '"trend":"', TREND_LABELS),
     "noise": Choice("noise", '"noise":"', NOISE_LEVELS),
-    "max": Choice("max", '"max":["', EXTREMUM_REGIONS),
-    "min": Choice("min", '"min":["', EXTREMUM_REGIONS),
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said about one series of T points.
+    """What is said about one series of T points: the model's word, extrema by arithmetic.
 
     Args:
         text: its line of JSON.
         facts: read from it.
-        probabilities: label field -> label -> probability as the model gave it.
+        probabilities: trend and noise -> label -> probability as the model gave it.
         likelihood: other field -> probability of its answer as the model gave it.
-        confidence: field -> calibrated probability that it is right.
+        confidence: field -> calibrated probability that it is right; 1 for max and min.
     """
 
     text: str
@@ -65,14 +75,48 @@ def legal_answers(
     Args:
         settings: of the annotator.
         length: points that the model is shown.
-        values: (T,) the whole series. Where measurements are told, its extrema lie where
-            arithmetic says.
+        values: (T,) the whole series. Its extrema lie where arithmetic says; no other answer is
+            legal, so that the model is not asked for them.
         places: whether the answer also has places of extrema.
     """
-    regions: dict[str, tuple[str, ...]] = dict.fromkeys(("max", "min"), observed_regions(values))
-    if settings.numbers == "measured":
-        regions = {kind: (region,) for kind, region in extremum_regions(values).items()}
-    return answer_regex(length, settings.fields, places=places, regions=regions)
+    at = {e.kind: e.index for e in _extrema_shown(length, values).extrema}
+    return answer_regex(length, settings.fields, places=places, at=at)
+
+
+def arithmetic_answer(
+    settings: AnnotatorSettings, length: int, values: np.ndarray, places: bool
+) -> GuidedAnswer:
+    """The answer, which no model writes, where maximum and minimum are all that is asked for."""
+    text = answer_text(_extrema_shown(length, values), settings.fields, places=places)
+    none = np.array([], dtype=np.int64)
+    return GuidedAnswer(none, text, none.astype(np.float64), none, {})
+
+
+def net_answer(settings: AnnotatorSettings, values: np.ndarray) -> Answer:
+    """What can be said of a series (T,) that is too short for a model to judge.
+
+    Its extrema, and the trend of its net change: median of the last fifth of the points less that
+    of the first, flat under 0.2 of the range.
+    """
+    facts = SeriesFacts(len(values), extrema=_asked_extrema(settings, values))
+    confidence = _certain(settings)
+    if "trend" in settings.fields:
+        facts = replace(facts, trend=trend_label(measure(values).net_change))
+        confidence["trend"] = NET_CONFIDENCE
+    return Answer("", facts, {}, {}, confidence)
+
+
+def _certain(settings: AnnotatorSettings) -> dict[str, float]:
+    return {name: 1.0 for name in ARITHMETIC if name in settings.fields}
+
+
+def _asked_extrema(settings: AnnotatorSettings, values: np.ndarray) -> tuple[Extremum, ...]:
+    return tuple(e for e in extrema_of(values) if e.kind in settings.fields)
+
+
+def _extrema_shown(length: int, values: np.ndarray) -> SeriesFacts:
+    """Where the extrema of a whole series (T,) lie among the `length` points that are shown."""
+    return stretch_facts(SeriesFacts(len(values), extrema=extrema_of(values)), length)
 
 
 def read_answer(
@@ -82,7 +126,7 @@ def read_answer(
     likelihood = {
         name: said.probability(*span)
         for name, span in value_spans(said.text).items()
-        if name not in said.choices
+        if name not in said.choices and name not in ARITHMETIC
     }
     confidence = {
         name: max(calibrated(p, settings.temperatures.get(name, 1.0)).values())
@@ -91,5 +135,7 @@ def read_answer(
     confidence |= {
         name: scaled(p, settings.scales.get(name, (1.0, 0.0))) for name, p in likelihood.items()
     }
-    facts = placed(stretch_facts(parse_answer(said.text, length), len(values)), values)
+    confidence |= _certain(settings)
+    facts = stretch_facts(parse_answer(said.text, length), len(values))
+    facts = replace(facts, extrema=_asked_extrema(settings, values))
     return Answer(said.text, facts, said.choices, likelihood, confidence)

@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from loracast.errors import AdapterError, faults_in_one_line
 from loracast.tasks.annotation import LABEL_FIELDS
 
-__all__ = ["ANNOTATOR_FILE", "LONGEST_SERIES", "AnnotatorSettings", "read_settings"]
+__all__ = [
+    "ANNOTATOR_FILE",
+    "LONGEST_SERIES",
+    "SHORTEST_SERIES",
+    "AnnotatorSettings",
+    "read_settings",
+]
 
 ANNOTATOR_FILE = "annotator.json"
 FORMAT_VERSION = 2
@@ -22,6 +28,7 @@ Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # The longest series by form: what the embedded base has described in its pretraining; what the
 # generator of described series goes up to.
 LONGEST_SERIES = {"continuous": 256, "digits": 256, "measured": 1024}
+SHORTEST_SERIES = 32  # that the embedded base has described in its pretraining
 
 
 class AnnotatorSettings(BaseModel):
@@ -33,6 +40,7 @@ class AnnotatorSettings(BaseModel):
         numbers: how the series enters, one of `tasks.annotation.NUMBER_FORMS`.
         fields: of an answer.
         max_points: the longest series it was made for.
+        min_points: the shortest series it learned from; of a shorter one it knows less.
         temperatures: by label field, what its log probabilities are divided by.
         scales: by other field, (a, b) of its Platt scaling.
     """
@@ -43,6 +51,7 @@ class AnnotatorSettings(BaseModel):
     numbers: str = "continuous"
     fields: tuple[str, ...] = LABEL_FIELDS
     max_points: int = Field(default=256, ge=2)
+    min_points: int = Field(default=SHORTEST_SERIES, ge=2)
     temperatures: dict[str, Temperature] = {}
     scales: dict[str, tuple[FiniteFloat, FiniteFloat]] = {}
 

@@ -20,9 +20,11 @@ import numpy as np
 from loracast.adapters import AdapterConfig
 from loracast.api._annotation_engine import AnnotationEngine, Answer
 from loracast.api._annotation_fitting import AnnotatorReport, fit_annotator, most_steps
-from loracast.api._annotation_inputs import describable
+from loracast.api._annotation_inputs import describable, note_of
+from loracast.api._annotation_reading import ARITHMETIC, net_answer
 from loracast.api._annotation_rows import LabelledSeries
 from loracast.api._annotation_settings import LONGEST_SERIES, AnnotatorSettings
+from loracast.api._annotation_shipped import adapter_name, check_asked, shipped_annotator
 from loracast.api._fitting import validated
 from loracast.api._inputs import adapter_folder, copy_adapter
 from loracast.api._skipping import Skipped, warn_of_skipped
@@ -49,22 +51,27 @@ class AnnotationReport:
         seconds: of wall time.
         n_series: N.
         skipped: series that could not be described, with their reasons.
+        annotator: who described them.
     """
 
     flops: float
     seconds: float
     n_series: int
     skipped: tuple[Skipped, ...] = ()
+    annotator: str = ""
 
 
 class Annotator:
-    """A language model that describes time series, zero-shot or fitted with LoRA.
+    """A language model that describes time series: as it ships, or fitted to your own.
 
         from loracast import Annotator
 
-        annotator = Annotator.from_pretrained()
-        annotator.fit(budget="2e13")
+        annotator = Annotator.from_pretrained()  # the one that ships with the embedded base
         annotator.annotate(frame, threshold=0.8)
+        annotator.fit(rows)  # learns on from rows that you labelled
+
+    Trend and noise (and seasons, breaks and outliers, of an annotator that learned them) are the
+    model's judgement. The global maximum and minimum are arithmetic, whatever the model.
 
     Build one with `from_pretrained` or `load`. `fit_report` and `annotation_report` say what the
     last fit and the last annotations did and cost.
@@ -82,38 +89,53 @@ class Annotator:
         self.annotation_report: AnnotationReport | None = None
         self._saved: Path | None = None
         self._base: str | None = None  # where it is, if it moved
+        self.name = f"{engine.backbone.name} as it came"
 
     @classmethod
     def from_pretrained(
         cls,
         model: str = "embedded",
         *,
-        numbers: str = "continuous",
-        fields: Sequence[str] = LABEL_FIELDS,
+        numbers: str | None = None,
+        fields: Sequence[str] | None = None,
         max_points: int | None = None,
         seed: int = 0,
+        bare: bool = False,
     ) -> Annotator:
-        """An annotator on a pretrained base.
+        """The annotator that ships with the embedded base, or any base as it came.
 
         Args:
-            model: 'embedded', a local folder, or a hub id.
-            numbers: how a series enters: "continuous" values, which the embedded base reads as it
-                comes; "measured" values beside what arithmetic reads off them, best after a fit; or
-                "digits" as text.
-            fields: of an annotation; see `loracast.tasks.annotation.ANNOTATION_FIELDS`. Label
-                fields (trend, noise, max, min) come with confidences, the others without.
+            model: 'embedded', a local folder, or a hub id. With 'embedded' it is the annotator
+                that was trained on it and ships with it, unless `bare`; others come as they are.
+            numbers: of a base as it came, how a series enters: "continuous" values (None), which
+                the embedded base reads as it comes; "measured" values beside what arithmetic reads
+                off them, best after a fit; or "digits" as text.
+            fields: of an annotation; see `loracast.tasks.annotation.ANNOTATION_FIELDS`. None is
+                the four labels (trend, noise, max, min), which is what the shipped one knows.
             max_points: the longest series to describe; None is 1,024 where measured, else 256.
             seed: of everything random.
+            bare: the embedded base without its annotator, to fit another one on.
 
         Raises:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the task.
             AnnotationError: an unknown field or form of numbers.
+            ConfigError: `numbers` or `fields` that the shipped annotator does not have.
+            AdapterError: the shipped annotator is damaged.
         """
+        if model == "embedded" and not bare:
+            made = cls.load(shipped_annotator())
+            check_asked(made.engine.settings, numbers, fields)
+            if max_points is not None:
+                own = made.engine.settings.model_dump() | {"max_points": max_points}
+                made.engine.settings = validated(AnnotatorSettings, own)
+            made.seed = seed
+            return made
+        numbers = numbers or "continuous"
         settings = validated(
             AnnotatorSettings,
             {
                 "numbers": numbers,
-                "fields": tuple(fields),
+                "fields": LABEL_FIELDS if fields is None else tuple(fields),
                 "max_points": LONGEST_SERIES.get(numbers, 2) if max_points is None else max_points,
             },
         )
@@ -135,6 +157,7 @@ class Annotator:
         assert engine.manifest is not None
         made = cls(engine, seed=int(engine.manifest.training.get("seed", 0)))
         made._saved, made._base = found, model
+        made.name = f"{engine.backbone.name} with {adapter_name(found)}"
         return made
 
     def save(self, folder: str | Path) -> Path:
@@ -230,6 +253,7 @@ class Annotator:
             progress=progress,
         )
         self.engine, self._saved = engine, folder / "adapter"
+        self.name = f"{engine.backbone.name} with {adapter_name(self._saved)}"
         return self
 
     def annotate(
@@ -266,7 +290,10 @@ class Annotator:
 
         Returns:
             N annotations, indices in the caller's own. `loracast.tasks.annotation.prose` puts
-            one into words, in English, French or Chinese.
+            one into words, in English, French or Chinese. Maximum and minimum are those of the
+            numbers (`arithmetic`). A series of fewer points than the annotator learned from has
+            the note "short_series"; one of fewer than 16, "too_short": the model is not asked, its
+            trend is that of its net change, and other fields are left out.
 
         Raises:
             DataError: no series that can be described, or, where `strict`, one that cannot.
@@ -280,9 +307,24 @@ class Annotator:
         if points < 2:
             raise ConfigError(f"got max_points={points}; expected at least 2")
         series, shown, skipped = describable(frame, points, how, strict)
-        answers = self._answered(shown, [s.values for s in series], budget, ledger, progress)
+        settings = self.engine.settings
+        notes = [note_of(s.values, settings.min_points) for s in series]
+        if set(settings.fields) <= set(ARITHMETIC):
+            notes = [None] * len(series)
+        # The model is asked about those that are long enough; the others come between its answers.
+        judged = [i for i, note in enumerate(notes) if note != "too_short"]
+        whole = [series[i].values for i in judged]
+        said = iter(self._answered([shown[i] for i in judged], whole, budget, ledger, progress))
+        answers = [
+            net_answer(settings, s.values) if note == "too_short" else next(said)
+            for s, note in zip(series, notes, strict=True)
+        ]
+        if progress is not None and len(judged) < len(series):
+            progress(len(series) - len(judged))
         assert self.annotation_report is not None
-        self.annotation_report = replace(self.annotation_report, skipped=skipped)
+        self.annotation_report = replace(
+            self.annotation_report, n_series=len(series), skipped=skipped, annotator=self.name
+        )
         warn_of_skipped(skipped, len(series) + len(skipped))
         return [
             Annotation.from_facts(
@@ -290,12 +332,15 @@ class Annotator:
                 s.index,
                 answer.confidence,
                 threshold,
-                fields=self.engine.settings.fields,
+                fields=_told(settings.fields, note),
                 id=s.id,
                 index_unit=index_unit,
                 value_unit=value_unit,
+                arithmetic=ARITHMETIC,
+                notes=() if note is None else (note,),
+                annotator=self.name,
             )
-            for s, answer in zip(series, answers, strict=True)
+            for s, note, answer in zip(series, notes, answers, strict=True)
         ]
 
     def _answered(
@@ -307,6 +352,9 @@ class Annotator:
         progress: Callable[[int], None] | None,
     ) -> list[Answer]:
         started = time.monotonic()
+        if not shown:
+            self.annotation_report = AnnotationReport(0.0, 0.0, 0)
+            return []
         with spending(ledger, budget) as paying:
             before = paying.charged_flops
             answers = self.engine.answers(shown, whole=whole, ledger=paying, progress=progress)
@@ -319,3 +367,10 @@ class Annotator:
         folder = tempfile.mkdtemp(prefix="loracast-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
+
+
+def _told(fields: tuple[str, ...], note: str | None) -> tuple[str, ...]:
+    """The fields that a series with this note is described by."""
+    if note != "too_short":
+        return fields
+    return tuple(name for name in fields if name in (*ARITHMETIC, "trend"))

@@ -41,7 +41,7 @@ __all__ = ["METHODS", "Backtest", "Watcher", "backtest_panel", "compare_methods"
 MLP_FILE = "global_mlp.safetensors"  # beside an adapter, where a study put it
 METHODS = ("adapted", "zero_shot", *BASELINES, GLOBAL_MLP)
 MODELS = METHODS[:2]
-UNASKED_SECONDS = 120.0  # a method that nobody named may take about so long
+UNASKED_SECONDS = 90.0  # a method that nobody named may take about so long
 
 
 class Watcher(Protocol):
@@ -113,7 +113,7 @@ def backtest_panel(
         codec: of `zero_shot` without an adapter (default as in `Engine.open`); with one it is the
             adapter's.
         methods: names, in the order wanted; None takes all of `METHODS` that can run, but a
-            classical one that would take about two minutes or more only says so.
+            classical one that would take more than about 90 s only says so.
         without: of these, those not wanted.
         samples: S paths a series.
         seed: of the draws.
@@ -159,7 +159,10 @@ def backtest_panel(
     if context is None and models:
         # Both models read alike: they share base and codec.
         opened[models[0]] = _opened(models[0], adapter, model, codec)
-        most = max(opened[models[0]].default_context(values) for values in panel.values)
+        reader = opened[models[0]]
+        if adapter is None:
+            reader = calibrated(reader, panel.values)
+        most = max(reader.default_context(values) for values in panel.values)
     cases, skipped, missing = cut_cases(
         panel,
         horizon,

@@ -376,6 +376,7 @@ class Engine:
         temperature: float = 1.0,
         ledger: Ledger | None = None,
         stage: str = "forecast",
+        kind: str = "generate",
         progress: Callable[[int], None] | None = None,
         widen: bool | None = None,
     ) -> np.ndarray:
@@ -390,6 +391,7 @@ class Engine:
             temperature: of the sampling.
             ledger: charged before the work starts; None charges one that is thrown away.
             stage: its name there.
+            kind: of work, as the ledger calls it.
             progress: called with the number of steps just completed, N x S x H in all.
             widen: draw samples apart, about their median, of a series whose own last steps the
                 model clearly misses when it forecasts them from before (see `_hindcast`); costs
@@ -424,6 +426,9 @@ class Engine:
         ]
         if self.task.continuous:
             limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
+        for limit, prompt in zip(limits, prompts, strict=True):
+            if prompt.constant is not None:  # forecast as it is, whatever is sampled for it
+                limit[:, np.isfinite(prompt.constant)] = np.array([[-np.inf], [np.inf]])
         made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
         before = self.prompts([h.context for h in made])
 
@@ -479,7 +484,7 @@ class Engine:
             looking_back = self._hindcast_flops(before, paying.convention)
             most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
             most += looking_back
-            with paying.charge(key, most, stage=stage, kind="generate") as charge:
+            with paying.charge(key, most, stage=stage, kind=kind) as charge:
                 sampled, known = run(), hindcast()
                 charge.flops = self.work_flops(sampled, paying.convention) + looking_back
         drawn, touched = [], []

@@ -24,6 +24,7 @@ from loracast.api._fitting import FitReport, run_fit, validated
 from loracast.api._inputs import (
     adapter_folder,
     as_panel,
+    calibrated,
     copy_adapter,
     require_known,
 )
@@ -339,8 +340,12 @@ class Forecaster:
             DataError: no series that can be used or, where `strict`, one that cannot.
         """
         self._to_base()
-        last = [context or self.engine.default_context(values) for values in panel.values]
-        found, skipped = usable_series(panel, last=last, strict=strict)
+        found, short = usable_series(panel, strict=strict)
+        # A codec with a scale of its own is told it before it counts what a history takes.
+        engine = self.engine if self.engine.adapter else calibrated(self.engine, found.values)
+        last = [context or engine.default_context(values) for values in found.values]
+        found, unknown = usable_series(found, last=last, strict=strict)
+        skipped = (*short, *unknown)
         return found, (*left_out(panel), *skipped)
 
     def cross_validation(

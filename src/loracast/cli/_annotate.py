@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from loracast.cli._label_studio import check_config, write_config
 from loracast.cli._options import (
+    Bare,
     Budget,
     File,
     IdCol,
@@ -44,11 +46,16 @@ def annotate(
         str, typer.Option("--format", help=f"Of the answers: {', '.join(FORMATS)}.")
     ] = "json",
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of an annotator; its base is used.")
+        Path | None,
+        typer.Option(
+            "--adapter",
+            help="Folder of an annotator; its base is used. Default: the one that ships.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
     ] = None,
+    bare: Bare = False,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", help="Leave out fields less certain than this, 0 to 1."),
@@ -92,6 +99,8 @@ def annotate(
         raise ConfigError(f"got --format {form!r}; expected one of {', '.join(FORMATS)}")
     check_target(out, FORMATS[form], "--out")
     check_target(plot, PLOT_SUFFIXES, "--plot")
+    if bare and adapter is not None:
+        raise ConfigError("got --bare and --adapter; expected one of them")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"got --threshold {threshold}; expected 0 to 1")
     from loracast.tasks.annotation import LANGUAGES
@@ -107,7 +116,7 @@ def annotate(
     if plot is not None:
         check_caption_font(lang)
     annotator = (
-        Annotator.from_pretrained(model or "embedded")
+        Annotator.from_pretrained(model or "embedded", bare=bare)
         if adapter is None
         else Annotator.load(adapter, model=model)
     )
@@ -148,13 +157,32 @@ def annotate(
         )
     report = annotator.annotation_report
     assert report is not None
+    for line in _notes(made, annotator.engine.settings.min_points):
+        typer.echo(line, err=True)
+    name = annotator.engine.backbone.name
+    who = report.annotator if adapter is None else f"{name} with {adapter}"
     typer.echo(
-        f"{report.n_series} series by {annotator.engine.backbone.name} "
-        f"{'as it came' if adapter is None else f'with {adapter}'}: "
-        f"{format_flops(report.flops)}, {report.seconds:.1f} s"
+        f"{report.n_series} series by {who}: {format_flops(report.flops)}, {report.seconds:.1f} s"
         + (f"; written to {' and '.join(map(str, written))}" if written else ""),
         err=True,
     )
+
+
+def _notes(made: Sequence[Annotation], least: int) -> list[str]:
+    """What to know of short series, in a line each."""
+    said = {
+        "short_series": f"fewer known points than the {least} that the annotator learned from; "
+        "all but maximum and minimum is less certain than its confidence says",
+        "too_short": "too few known points to be judged; the trend is that of the net change, and "
+        "of the other fields maximum and minimum alone are told",
+    }
+    lines = []
+    for note, text in said.items():
+        names = [a.id for a in made if note in a.notes]
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            lines.append(f"note: series {names[0]!r}{more}: {text}")
+    return lines
 
 
 def _tell(panel: Panel, made: list[Annotation], form: str, lang: str, out: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loracast.cli._options import AsJson, LedgerAt, LedgerName, Seed, ledger_at, whole
+from loracast.cli._options import AsJson, Bare, LedgerAt, LedgerName, Seed, ledger_at, whole
 from loracast.cli._output import print_json
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
@@ -235,8 +235,7 @@ def lines_of(result: dict[str, Any]) -> list[str]:
             f"{_share(scores['accuracy_some'])} of the {100 * scores['some']:.0f} % of series that "
             f"have any; calibration error {_share(scores['ece'])}"
         )
-    if result["numbers"] == "measured":
-        lines.append("max, min: arithmetic; the model is not asked where extrema lie")
+    lines.append("max, min: arithmetic; no model is asked where extrema lie")
     lines.append(
         f"valid JSON {100 * ours['valid_json']:.1f} %; annotations whose prose contradicts their "
         f"fields: {ours['contradictions']}"
@@ -258,11 +257,13 @@ def evaluate(
         Path, typer.Argument(metavar="FILE", help="Labelled series, such as the published rows.")
     ],
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of an annotator; default: the base.")
+        Path | None,
+        typer.Option("--adapter", help="Folder of an annotator; default: the one that ships."),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The base, where it is not the adapter's own.")
     ] = None,
+    bare: Bare = False,
     tune: Annotated[
         int, typer.Option("--tune", help="Rows to learn from first; the others are the test.")
     ] = 0,
@@ -284,6 +285,8 @@ def evaluate(
     parse_flops(budget)
     if rules not in ("published", "robust"):
         raise ConfigError(f"got --rules {rules!r}; expected published or robust")
+    if bare and adapter is not None:
+        raise ConfigError("got --bare and --adapter; expected one of them")
     if out is not None and not tune:
         raise ConfigError("got --out without --tune; there is nothing to keep")
 
@@ -300,6 +303,7 @@ def evaluate(
             budget=budget,
             out=out,
             ledger=charged,
+            bare=bare,
             progress=watcher.trained,
         )
     if as_json:

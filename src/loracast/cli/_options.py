@@ -65,6 +65,9 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="Stop at a series that cannot be used; else it is left out."),
 ]
+Bare = Annotated[
+    bool, typer.Option("--bare", help="The base alone, without the annotator that ships with it.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 

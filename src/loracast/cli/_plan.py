@@ -152,15 +152,15 @@ def _show(title: str, facts: dict[str, Any]) -> None:
     # The costliest choice is shown, so the other end of a range is the lowest.
     for name in ("steps", "FLOPs", *(("at least",) if open_ended else ()), "share", "time"):
         table.add_column(name, justify="right", no_wrap=True)
-    for s in facts["stages"]:
-        least = _short(s["lowest_flops"]) if s in open_ended else ""
+    for s, times in _once_each(facts["stages"]):
+        least = _short(times * s["lowest_flops"]) if s in open_ended else ""
         table.add_row(
             s["name"],
-            f"{s['steps']:,}",
-            _short(s["flops"]),
+            f"{times} x {s['steps']:,}" if times > 1 else f"{s['steps']:,}",
+            _short(times * s["flops"]),
             *((least,) if open_ended else ()),
-            f"{100 * s['share']:.1f} %",
-            _clock(s["seconds"]),
+            f"{100 * times * s['share']:.1f} %",
+            _clock(None if s["seconds"] is None else times * s["seconds"]),
         )
     Console(highlight=False).print(table)
     used, limit = facts["total_flops"], facts["limit_flops"]
@@ -169,6 +169,15 @@ def _show(title: str, facts: dict[str, Any]) -> None:
     )
     if facts["seconds"] is not None:
         typer.echo(f"about {_clock(facts['seconds'])} at the speed measured on this machine")
+
+
+def _once_each(stages: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """Each stage and how often it is planned: trainings that only differ in their seed in one."""
+    times: dict[str, int] = {}
+    for stage in stages:
+        name = stage["name"].partition(",repeat=")[0]
+        times[name] = times.get(name, 0) + 1
+    return [(s, times[s["name"]]) for s in stages if s["name"] in times]
 
 
 def _short(flops: float) -> str:

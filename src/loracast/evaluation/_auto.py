@@ -52,8 +52,8 @@ def expected_seconds(
     for context, wanted in zip(contexts, seasons, strict=True):
         steps, n_channels = context.shape
         season = usable_season(wanted, steps)
-        if name == "auto_ets":
-            each = 0.01 + 4e-5 * steps if season == 1 else 0.02 + 6e-4 * steps
+        if name == "auto_ets":  # without a season it takes a best lag, mostly one above 1
+            each = 0.01 + 4e-5 * steps if wanted == 1 else 0.02 + 6e-4 * steps
         elif steps > LONG_STEPS or season > LONG_SEASON:
             each = 0.2 + 1.5e-4 * steps * season
         else:

@@ -16,6 +16,7 @@ from loracast.errors import ConfigError, DataError
 from loracast.evaluation._auto import auto_arima, auto_ets
 from loracast.evaluation._log_growth import VAR_LAGS, quadratic_growth, var5_log
 from loracast.evaluation._naive import Drawn, naive, seasonal_naive
+from loracast.evaluation._ode_fit import ODE_FIT_STEPS, ode_fit
 from loracast.evaluation._prepare import BaselineForecast, Prepared, prepare
 from loracast.evaluation._season import find_season
 
@@ -29,6 +30,7 @@ _METHODS: dict[str, tuple[Method, int]] = {
     "seasonal_naive": (seasonal_naive, 2),
     "var5_log": (var5_log, VAR_LAGS + 2),
     "quadratic_growth": (quadratic_growth, 3),
+    "ode_fit": (ode_fit, ODE_FIT_STEPS),
     "auto_arima": (auto_arima, 4),
     "auto_ets": (auto_ets, 4),
 }

@@ -1,7 +1,7 @@
 """Two per-series fits on logarithms: a vector autoregression, and quadratic log-growth.
 
-The second is the discrete form of the equations that predator-prey systems obey, so it is the
-strongest classical method on them; both need positive values.
+The second is close to the discrete form of the equations that predator-prey systems obey, which
+`_ode_fit` solves as they are; both need positive values.
 """
 
 from __future__ import annotations

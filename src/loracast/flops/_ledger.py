@@ -223,8 +223,8 @@ class Ledger:
         books = self._books
         with books.locked() as (connection, totals):
             row = books.existing_entry(connection, key)
-            if row.state == SETTLED:
-                return entry_of(row)
+            if row.state == SETTLED or (row.state != RESERVED and not mine):
+                return entry_of(row)  # another process was faster
             if row.state != RESERVED:
                 raise ConfigError(
                     f"ledger {self.location}: cannot settle {key!r}, it was released; reserve it "

@@ -62,7 +62,11 @@ class PlannedStage:
 
     def with_steps(self, steps: int) -> PlannedStage:
         """The same stage with another number of steps."""
-        return replace(self, steps=steps, flops=self.fixed_flops + steps * self.flops_per_step)
+        flops = self.fixed_flops + steps * self.flops_per_step
+        lowest = self.lowest_flops
+        if lowest is not None:  # what is unsure is not the steps
+            lowest = max(0.0, lowest + flops - self.flops)
+        return replace(self, steps=steps, flops=flops, lowest_flops=lowest)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from loracast.studies._schema import (
     write_result,
 )
 from loracast.studies._stages import Run
+from loracast.studies._validation import validation_forecasts
 from loracast.training import machine_facts, resolved_precision
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
         config=facts.get("config", {}),
         train_loss=facts.get("train_loss"),
         val_loss=facts.get("val_loss"),
+        val_mae=facts.get("val_mae"),
         metrics=facts.get("metrics", {}),
         flops=facts.get("flops") or 0.0,
         seconds=facts.get("seconds") or 0.0,
@@ -111,17 +113,41 @@ def _curve(name: str, facts: dict[str, Any]) -> LossCurve:
     )
 
 
+def _repeated(found: Findings, part: str) -> list[dict[str, Any]]:
+    """The candidates of a part of the search, each with the mean of its repeats."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, facts in found.stages.items():
+        if name.startswith(f"{part}."):
+            groups.setdefault(name.split(",repeat=")[0], []).append(facts)
+    return [
+        rows[0]
+        | {key: _mean([row[key] for row in rows]) for key in ("val_mae", "val_loss")}
+        | {key: sum(row[key] for row in rows) for key in ("flops", "seconds")}
+        | {"repeats": len(rows)}
+        for rows in groups.values()
+    ]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """None where one is missing: a mean of fewer runs is another figure."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
 def _grid(found: Findings) -> tuple[GridCell, ...]:
     cells = []
-    for name, facts in found.stages.items():
-        if not name.startswith("grid."):
-            continue
+    for facts in _repeated(found, "grid"):
         rate = facts["config"]["training"]["learning_rate"]
         rank = facts["config"]["adapter"]["rank"]
-        chosen = (rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"])
         cells.append(
             GridCell(
-                lr=rate, rank=rank, val_loss=facts["val_loss"], flops=facts["flops"], chosen=chosen
+                lr=rate,
+                rank=rank,
+                repeats=facts["repeats"],
+                val_mae=facts["val_mae"],
+                val_loss=facts["val_loss"],
+                flops=facts["flops"],
+                chosen=(rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"]),
             )
         )
     return tuple(cells)
@@ -129,14 +155,14 @@ def _grid(found: Findings) -> tuple[GridCell, ...]:
 
 def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]:
     rows = []
-    for name, facts in found.stages.items():
-        if not name.startswith("context."):
-            continue
+    for facts in _repeated(found, "context"):
         window = facts["config"]["window_steps"]
         rows.append(
             ContextRow(
                 context=window,
                 tokens=_window_tokens(run, base, facts),
+                repeats=facts["repeats"],
+                val_mae=facts["val_mae"],
                 val_loss=facts["val_loss"],
                 flops=facts["flops"],
                 seconds=facts["seconds"],
@@ -155,6 +181,17 @@ def _window_tokens(run: Run, base: Engine, facts: dict[str, Any]) -> int:
     )
     examples = (example for step in range(dials["steps"]) for example in source.batch(step))
     return round(float(np.mean([len(example) for example in examples])))
+
+
+def _val_mae_of(run: Run) -> str:
+    """What the validation MAE of a stage was taken on, in words."""
+    chosen, part = validation_forecasts(run.recipe, run.data), run.recipe.validation_forecasts
+    if chosen is None or part is None:
+        return ""
+    return (
+        f"the median of {part.samples} sampled paths of {len(chosen.contexts)} validation series, "
+        f"{run.recipe.horizon} steps ahead"
+    )
 
 
 def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -204,6 +241,9 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         loss_curves=tuple(_curve(n, f) for n, f in found.stages.items() if f.get("history")),
         grid=_grid(found),
         contexts=_contexts(run, base, found),
+        selected_by=run.recipe.select,
+        reasons=tuple(choice["reason"] for choice in found.choices.values()),
+        val_mae_of=_val_mae_of(run),
         gradient_norms=_norms(found),
         examples=_examples(run, found),
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
@@ -239,7 +279,7 @@ def assemble(
     """
     out, ledger = run.workspace.out, run.ledger
     test = {name: MethodResult.model_validate(row) for name, row in found.rows.items()}
-    verdict = make_verdict(test)
+    verdict = make_verdict(test, evaluated_on=run.data.info.evaluated_on)
     if found.stopped:
         verdict = f"The study is not finished: {found.stopped}\n{verdict}"
     stages = [_stage(name, facts, "") for name, facts in found.stages.items()]
@@ -263,7 +303,11 @@ def assemble(
         stages=tuple(stages),
         test=test,
         verdict=verdict,
-        details={"seconds_of_this_run": seconds, "chosen": found.chosen},
+        details={
+            "seconds_of_this_run": seconds,
+            "chosen": found.chosen,
+            "choices": dict(found.choices),
+        },
     )
     write_report_data(_report_data(run, base, found), out / "report_data.json")
     write_result(result, out / "result.json")

@@ -33,8 +33,8 @@ class StudyPlan:
         plans: choice -> stages in their order; stages before the choice are the same in all.
         architecture: of the model as it runs (pruned vocabulary).
         row_tokens: tokens of the longest row of a training batch.
-        lean: the same choices where the first forecast costs its least, which leaves more for the
-            final stage; empty where a forecast's cost is sure.
+        lean: the same choices where forecasts before the final stage cost their least, which
+            leaves more for it; empty where a forecast's cost is sure.
     """
 
     plans: Mapping[Choice, Plan]
@@ -87,11 +87,9 @@ def plan_study(recipe: Recipe) -> StudyPlan:
     # The largest come first: of choices that cost the same, those are named.
     choices = [Choice(r, w) for r in sorted(ranks)[::-1] for w in sorted(windows)[::-1]]
     plans = {c: _plan(pricer, before, c.rank, c.window) for c in choices}
-    least, most = before[0].range_flops
     lean: dict[Choice, Plan] = {}
-    if least < most:
-        cheap = [replace(before[0], flops=least, lowest_flops=None), *before[1:]]
-        lean = {c: _plan(pricer, cheap, c.rank, c.window) for c in choices}
+    if any(least < most for least, most in (stage.range_flops for stage in before)):
+        lean = {c: _plan(pricer, before, c.rank, c.window, lean=True) for c in choices}
     longest = max(len(example) for example in pricer.source(full).batch(0))
     return StudyPlan(plans, pricer.architecture, longest, lean)
 
@@ -106,22 +104,33 @@ def _until_the_grid(pricer: Pricer) -> list[PlannedStage]:
     ]
     if recipe.grid is not None:
         for rate, rank in itertools.product(recipe.grid.learning_rate, recipe.grid.rank):
-            name = f"grid.lr={rate:g},r={rank}"
-            stages.append(pricer.train(name, recipe.grid.steps, full, pricer.lora(rank)))
+            for name in _repeated(f"grid.lr={rate:g},r={rank}", recipe.grid.repeats):
+                stages.append(pricer.train(name, recipe.grid.steps, full, pricer.lora(rank)))
     return stages
 
 
-def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) -> Plan:
-    """All stages, given the rank that the grid and the window that the context stage choose."""
+def _plan(
+    pricer: Pricer, before: list[PlannedStage], rank: int, window: int, *, lean: bool = False
+) -> Plan:
+    """All stages, given the rank that the grid and the window that the context stage choose.
+
+    Where `lean`, stages before the final one cost their least, which leaves more for it.
+    """
     recipe, full = pricer.recipe, pricer.full_window
     limit, lora = parse_flops(recipe.budget), pricer.lora(rank)
     stages = list(before)
     if recipe.contexts is not None:
         for width in sorted({*recipe.contexts.windows, full}):
             steps = round(recipe.contexts.steps * full / width)
-            stages.append(pricer.train(f"context.{width}", steps, width, lora))
+            for name in _repeated(f"context.{width}", recipe.contexts.repeats):
+                stages.append(pricer.train(name, steps, width, lora))
+    if lean:
+        stages = [replace(s, flops=s.range_flops[0], lowest_flops=None) for s in stages]
+    searched = sum(s.flops for s in stages if s.name.split(".")[0] in ("grid", "context"))
+    if recipe.grid is None:
+        searched = 0.0
     once = pricer.forecast("", lora).flops + pricer.calibration("", lora).flops
-    kept = once * (1 + len(recipe.rivals))
+    kept = once * (1 + len(recipe.rivals)) + searched * len(recipe.rivals)
     left = (limit - sum(s.flops for s in stages) - kept) * recipe.final_share
     steps = min(pricer.affordable(left, window, lora), recipe.max_final_steps)
     final = pricer.train("final", max(1, steps), window, lora)
@@ -130,9 +139,29 @@ def _plan(pricer: Pricer, before: list[PlannedStage], rank: int, window: int) ->
         final = PlannedStage("final", "train", 1, flops, final.fixed_flops)
     stages += [final, pricer.calibration("calibrate_final", lora), pricer.forecast("test")]
     for name in recipe.rivals:
+        stages += _rival_search(pricer, name, searched, window)
         steps = max(1, pricer.affordable(final.flops, window, None))
         stages.append(pricer.train(name, steps, window, None))
         stages.append(pricer.calibration(f"calibrate_{name}"))
         stages.append(pricer.forecast(f"test_{name}"))
     stages = [stage for stage in stages if stage.flops > 0]
     return Plan(tuple(stages), limit)
+
+
+def _repeated(name: str, repeats: int) -> list[str]:
+    """Names of the trainings of one candidate."""
+    return [name + (f",repeat={i}" if i else "") for i in range(repeats)]
+
+
+def _rival_search(pricer: Pricer, name: str, flops: float, window: int) -> list[PlannedStage]:
+    """A rival's search of its learning rate, with the FLOPs of the adapter's search."""
+    grid = pricer.recipe.grid
+    if grid is None:
+        return []
+    each = flops / (len(grid.learning_rate) * grid.repeats)
+    steps = max(1, pricer.affordable(each, window, None))
+    return [
+        pricer.train(stage, steps, window, None)
+        for rate in grid.learning_rate
+        for stage in _repeated(f"search_{name}.lr={rate:g}", grid.repeats)
+    ]

@@ -19,6 +19,7 @@ from loracast.decoding import TokenAutomaton, plan_work
 from loracast.flops import Architecture, LoraSpec, PlannedStage
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._recipe import Recipe
+from loracast.studies._validation import validation_forecasts
 from loracast.tasks import Example
 from loracast.training import Meter, TrainConfig
 
@@ -180,8 +181,26 @@ class Pricer:
         training = self.recipe.training.model_copy(update={"steps": steps})
         meter = self._meter(lora)
         total = training_flops(meter, self.source(window), training)
-        fixed = validation_count(training) * meter.validation_flops
-        return PlannedStage(name, "train", steps, total, fixed_flops=fixed)
+        most, least = self._validation_forecast(lora)
+        fixed = validation_count(training) * meter.validation_flops + most
+        return PlannedStage(
+            name,
+            "train",
+            steps,
+            total + most,
+            fixed_flops=fixed,
+            lowest_flops=total + least if least < most else None,
+        )
+
+    def _validation_forecast(self, lora: LoraSpec | None) -> tuple[float, float]:
+        """The most and the least that the validation series' forecasts cost after a stage."""
+        chosen, part = (
+            validation_forecasts(self.recipe, self.data),
+            self.recipe.validation_forecasts,
+        )
+        if chosen is None or part is None:
+            return 0.0, 0.0
+        return self._forecast_range(chosen.contexts, part.samples, lora)
 
     def affordable(self, flops: float, window: int, lora: LoraSpec | None) -> int:
         """Steps that so many FLOPs buy, decided as a study decides it; below 1 for none."""
@@ -192,7 +211,8 @@ class Pricer:
         )
         each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
         once = meter.validation_flops
-        return int((flops - once) / float(each + (once / every if every else 0)))
+        left = flops - once - self._validation_forecast(lora)[0]
+        return int(left / float(each + (once / every if every else 0)))
 
     def calibration(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
         """The series kept back forecast once; nothing where the codec has no use for it."""
@@ -214,15 +234,26 @@ class Pricer:
 
     def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
         """All evaluated series forecast once; a range where a step's tokens vary."""
-        recipe, engine, contexts = self.recipe, self.engine, self.data.contexts
+        # The engine that prices has no adapter; the one that forecasts has, but for zero-shot.
+        widen = name != "zero_shot" and self.engine.task.continuous
+        most, least = self._forecast_range(
+            self.data.contexts, self.recipe.samples, lora, widen=widen
+        )
+        return PlannedStage(name, "generate", 1, most, scalable=False, lowest_flops=least)
+
+    def _forecast_range(
+        self,
+        contexts: list[np.ndarray],
+        samples: int,
+        lora: LoraSpec | None,
+        *,
+        widen: bool = False,
+    ) -> tuple[float, float]:
+        """The most and the least that a forecast costs."""
+        recipe, engine = self.recipe, self.engine
         engine.lora = lora
         most = least = engine.forecast_flops(
-            contexts,
-            recipe.horizon,
-            recipe.samples,
-            recipe.convention,
-            # the engine that prices has no adapter; the one that forecasts has, but for zero-shot
-            widen=name != "zero_shot" and engine.task.continuous,
+            contexts, recipe.horizon, samples, recipe.convention, widen=widen
         )
         grammar = engine.task.grammar(self.data.evaluated.n_channels)
         short = shortest(grammar)
@@ -233,10 +264,8 @@ class Pricer:
                     short, engine.task.token_ids, len(engine.backbone.vocabulary.kept)
                 ),
                 recipe.horizon,
-                n_samples=recipe.samples,
+                n_samples=samples,
             )
             least = engine.work_flops(work, recipe.convention)
         engine.lora = None
-        return PlannedStage(
-            name, "generate", 1, most, scalable=False, lowest_flops=min(least, most)
-        )
+        return most, min(least, most)

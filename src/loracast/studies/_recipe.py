@@ -18,6 +18,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from loracast.adapters import AdapterConfig
@@ -68,18 +69,45 @@ class DataPart(_Part):
 
 
 class GridPart(_Part):
-    """Learning rates times ranks, each trained for `steps` steps and judged by validation loss."""
+    """Learning rates times ranks, each trained for `steps` steps.
+
+    Args:
+        steps: of one training.
+        learning_rate, rank: crossed. Rivals of the adapter choose among the same rates.
+        repeats: trainings of each cell, each with another seed; what they scatter is the noise
+            within which cells are not told apart. One cannot know its noise.
+    """
 
     steps: int = Field(default=60, ge=1)
     learning_rate: tuple[PositiveFloat, ...] = Field(default=(1e-3, 4e-3), min_length=1)
     rank: tuple[PositiveInt, ...] = Field(default=(8, 32), min_length=1)
+    repeats: int = Field(default=1, ge=1)
 
 
 class ContextPart(_Part):
-    """Window lengths in time steps, each trained for the FLOPs of `steps` full windows."""
+    """Window lengths in time steps, each trained for the FLOPs of `steps` full windows.
+
+    Args:
+        steps: of full windows (context and longest horizon, which is always among those tried).
+        windows: the others.
+        repeats: as in the grid.
+    """
 
     steps: int = Field(default=60, ge=1)
     windows: tuple[Annotated[int, Field(ge=2)], ...] = (50,)
+    repeats: int = Field(default=1, ge=1)
+
+
+class ValidationPart(_Part):
+    """Validation series that every trained stage forecasts, for its error in original units.
+
+    Args:
+        series: drawn by the recipe's seed, the same for every stage; all where there are fewer.
+        samples: paths a series; their median is scored.
+    """
+
+    series: int = Field(default=40, ge=1)
+    samples: int = Field(default=7, ge=1)
 
 
 class Recipe(_Part):
@@ -103,6 +131,9 @@ class Recipe(_Part):
         context_range: share of a training window its scaling is fitted on.
         default_steps: optimiser steps of the stage 'default'.
         grid, contexts: the search; None leaves a stage out.
+        select: what the search chooses by: the error of forecasts of validation series, or their
+            loss.
+        validation_forecasts: those forecasts, made after every training stage; None for none.
         random_start: also train the same architecture from random weights, all of them, with the
             FLOPs of the final stage.
         full_fine_tuning: also train all weights of the pretrained model with those FLOPs.
@@ -133,12 +164,20 @@ class Recipe(_Part):
     default_steps: int = Field(default=60, ge=1)
     grid: GridPart | None = GridPart()
     contexts: ContextPart | None = ContextPart()
+    select: Literal["val_mae", "val_loss"] = "val_mae"
+    validation_forecasts: ValidationPart | None = ValidationPart()
     random_start: bool = True
     full_fine_tuning: bool = False
     calibration_series: int = Field(default=40, ge=0)
     final_share: float = Field(default=0.5, gt=0, le=1)
     max_final_steps: int = Field(default=100_000, ge=1)
-    baselines: tuple[str, ...] = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
+    baselines: tuple[str, ...] = (
+        "naive",
+        "seasonal_naive",
+        "var5_log",
+        "quadratic_growth",
+        "ode_fit",
+    )
     global_mlp_steps: int | None = None
 
     @field_validator("budget", mode="before")
@@ -162,6 +201,14 @@ class Recipe(_Part):
         if not value or min(value) < 1:
             raise ValueError(f"got horizons {value}; expected at least one, each 1 or more")
         return tuple(sorted(set(value)))
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_measured(self) -> Recipe:
+        if self.select == "val_mae" and self.validation_forecasts is None:
+            raise ValueError(
+                "got select: val_mae without validation_forecasts; set them, or select: val_loss"
+            )
+        return self
 
     @property
     def rivals(self) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ METHOD_HINTS = {
     "seasonal_naive": "best lag of each series",
     "var5_log": "per series, ridge",
     "quadratic_growth": "per series: log-growth quadratic in the state",
+    "ode_fit": "per series: predator-prey equations, least squares",
     "global_mlp": "one network on lags, all training series",
     "auto_arima": "per series and channel",
     "auto_ets": "per series and channel",
@@ -98,11 +99,13 @@ def render_report(result: StudyResult, data: ReportData) -> str:
         headline=_unbroken(lines[0]),
         verdict=[_unbroken(line) for line in lines[1:]],
         # the recorded words decide: the page never judges anew
-        tone="lost" if " loses to " in lines[0] and " none " not in lines[0] else "won",
+        tone=_tone(lines[0]),
         tiles=_tiles(result),
         table=_score_table(result.test, ("mae",), horizons),
         full_tables=[_score_table(result.test, tuple(SCORE_LABELS), [h]) for h in horizons],
         grid=_grid_table(data.grid),
+        choice_note=_choice_note(data),
+        contexts_mae=any(row.val_mae is not None for row in data.contexts),
         figures=_figures(result, data),
         label_of=label_of,
         data_name=_data_name(result),
@@ -163,11 +166,9 @@ def _score_table(
         for horizon in horizons:
             for metric in shown:
                 value = score(method, horizon, metric)
-                share = metric in ("coverage80", "mape")
-                text = f"{100 * value:.1f} %" if share and value is not None else None
                 cells.append(
                     {
-                        "text": text or format_value(value),
+                        "text": _score_text(metric, value),
                         "best": value is not None and value == best[horizon, metric],
                     }
                 )
@@ -185,6 +186,24 @@ def _score_table(
         for m in shown
     ]
     return {"horizons": horizons, "titles": titles, "rows": rows}
+
+
+def _score_text(metric: str, value: float | None) -> str:
+    """A score with its unit: coverage is stored as a share, MAPE in percent."""
+    if value is None:
+        return "–"
+    if metric == "coverage80":
+        return f"{100 * value:.1f} %"
+    if metric == "mape":
+        return f"{format_value(value)} %"
+    return format_value(value)
+
+
+def _tone(headline: str) -> str:
+    """Whether a headline tells of a win; what is unfinished or undecided is none."""
+    lost = " loses to " in headline and " none " not in headline
+    open_ = "not finished" in headline or "o verdict:" in headline
+    return "lost" if lost or open_ else "won"
 
 
 def _tiles(result: StudyResult) -> list[dict[str, str]]:
@@ -217,12 +236,22 @@ def _tiles(result: StudyResult) -> list[dict[str, str]]:
 
 
 def _grid_table(cells: tuple[GridCell, ...]) -> dict[str, Any] | None:
-    """Rank by learning rate, each cell with its error and a shade from best (0) to worst (1)."""
+    """Rank by learning rate, each cell with its error and a shade from best (0) to worst (1).
+
+    The error is the validation MAE, or the loss where no cell has an MAE. Without two values to
+    compare nothing is shaded, and the caption claims nothing of it.
+    """
     if not cells:
         return None
+    by_mae = any(c.val_mae is not None for c in cells)
+
+    def judged(cell: GridCell) -> float | None:
+        return cell.val_mae if by_mae else cell.val_loss
+
     rates, ranks = sorted({c.lr for c in cells}), sorted({c.rank for c in cells})
     by_place = {(c.rank, c.lr): c for c in cells}
-    errors = sorted(c.val_mae for c in cells if c.val_mae is not None)
+    errors = sorted(e for c in cells if (e := judged(c)) is not None)
+    shaded = len(set(errors)) > 1
     rows = []
     for rank in ranks:
         row: list[dict[str, Any] | None] = []
@@ -231,12 +260,35 @@ def _grid_table(cells: tuple[GridCell, ...]) -> dict[str, Any] | None:
             if cell is None:
                 row.append(None)
                 continue
-            shade = 1.0
-            if cell.val_mae is not None and len(errors) > 1:
-                shade = sum(e < cell.val_mae for e in errors) / (len(errors) - 1)
-            row.append({"cell": cell, "shade": round(shade, 3)})
+            shade, error = 1.0, judged(cell)
+            if error is not None and shaded:
+                shade = sum(e < error for e in errors) / (len(errors) - 1)
+            below = f"loss {format_value(cell.val_loss)}" if by_mae else ""
+            text = format_value(error)
+            row.append({"cell": cell, "shade": round(shade, 3), "text": text, "below": below})
         rows.append({"rank": rank, "cells": row})
-    return {"rates": [f"{rate:g}" for rate in rates], "rows": rows}
+    said = ["Validation MAE, the loss below it" if by_mae else "Validation loss"]
+    if shaded:
+        said.append("darker is better")
+    if any(c.chosen for c in cells):
+        said.append("the frame marks the choice")
+    if len(errors) < len(cells):
+        said.append("– where there is no value")
+    caption = "; ".join([said[0], ", ".join(said[1:])] if said[1:] else said) + "."
+    return {"rates": [f"{rate:g}" for rate in rates], "rows": rows, "caption": caption}
+
+
+def _choice_note(data: ReportData) -> str:
+    """What the choices were made by, and what the validation MAE was taken on."""
+    said = []
+    if data.selected_by and (data.grid or data.contexts):
+        by = "validation MAE" if data.selected_by == "val_mae" else "validation loss"
+        said.append(f"Chosen by {by}.")
+        said += [f"{reason[0].upper()}{reason[1:]}." for reason in data.reasons]
+    values = [cell.val_mae for cell in data.grid] + [row.val_mae for row in data.contexts]
+    if data.val_mae_of and any(value is not None for value in values):
+        said.append(f"Validation MAE: {data.val_mae_of}, in {data.value_unit}.")
+    return " ".join(said)
 
 
 def _data_name(result: StudyResult) -> str:

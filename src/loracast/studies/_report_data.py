@@ -52,10 +52,11 @@ class LossCurve(Record):
 
 
 class GridCell(Record):
-    """One run of the grid, judged on the validation series."""
+    """A cell of the grid, judged on the validation series: means over its repeats, FLOPs in all."""
 
     lr: float
     rank: int
+    repeats: int = 1
     val_mae: Number = None
     val_loss: Number = None
     flops: Number = None
@@ -67,6 +68,7 @@ class ContextRow(Record):
 
     context: int
     tokens: int | None = None
+    repeats: int = 1
     val_mae: Number = None
     val_loss: Number = None
     flops: Number = None
@@ -146,6 +148,9 @@ class ReportData(Record):
     Args:
         running_error: method -> (H,) MAE at each step ahead, mean over series and channels.
         series_mae: method -> (N,) MAE of each series over the longest horizon.
+        selected_by: what the search chose by, "" where it is not known.
+        reasons: how each choice of the search was made, in words.
+        val_mae_of: which forecasts the validation MAEs were taken on, in words.
         value_unit: unit of the series' values, for axes.
         recipe: the recipe as text, as it was read.
         config: the resolved settings.
@@ -155,6 +160,9 @@ class ReportData(Record):
     loss_curves: tuple[LossCurve, ...] = ()
     grid: tuple[GridCell, ...] = ()
     contexts: tuple[ContextRow, ...] = ()
+    selected_by: Literal["val_mae", "val_loss", ""] = ""
+    reasons: tuple[str, ...] = ()
+    val_mae_of: str = ""
     gradient_norms: tuple[GradientNorms, ...] = ()
     examples: tuple[ExampleForecast, ...] = ()
     running_error: dict[str, tuple[Number, ...]] = Field(default_factory=dict)

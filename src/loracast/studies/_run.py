@@ -7,11 +7,9 @@ by its budget, keeps what it has and goes on from there when it is run again.
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import platform
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -19,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig
-from loracast.api import Engine, baseline_rows, score_samples
+from loracast.api import Engine, baseline_rows, missing_row, score_samples
 from loracast.codec import make_codec
-from loracast.errors import BudgetExceeded, ConfigError
+from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.evaluation import GlobalMLP
 from loracast.flops import Ledger, parse_flops
 from loracast.studies._assemble import assemble
@@ -30,6 +27,14 @@ from loracast.studies._data import load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._report import write_report
 from loracast.studies._schema import StudyResult
+from loracast.studies._search import (
+    FULL,
+    adapter_of,
+    affordable_steps,
+    decided,
+    search,
+    search_rival,
+)
 from loracast.studies._stages import (
     Quiet,
     Run,
@@ -55,6 +60,7 @@ class Findings:
         points: method -> (N, H, C) point forecasts.
         samples: method -> (N, S, H, C).
         chosen: learning_rate, rank and window the search settled on.
+        choices: part of the search -> how its choice was made, see `Choice`.
         stopped: where and why the budget ended, or "".
     """
 
@@ -63,20 +69,24 @@ class Findings:
     points: dict[str, np.ndarray] = field(default_factory=dict)
     samples: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
     stopped: str = ""
 
 
-def _global_mlp(run: Run) -> GlobalMLP | None:
-    """The trained global MLP, trained once and kept beside the study."""
+def _global_mlp(run: Run) -> tuple[GlobalMLP | None, str]:
+    """The global MLP, trained once and kept beside the study, or why these series train none."""
     steps = run.recipe.global_mlp_steps
     if steps is None:
-        return None
+        return None, ""
     path = run.workspace.out / MLP_FILE
     if path.exists():
-        return GlobalMLP.load(path)
-    mlp = GlobalMLP.fit(run.data.training_values, steps=steps, seed=run.recipe.seed)
+        return GlobalMLP.load(path), ""
+    try:
+        mlp = GlobalMLP.fit(run.data.training_values, steps=steps, seed=run.recipe.seed)
+    except DataError as problem:
+        return None, f"does not apply: {problem}"
     mlp.save(path)
-    return mlp
+    return mlp, ""
 
 
 def _classical(run: Run, found: Findings) -> None:
@@ -86,7 +96,7 @@ def _classical(run: Run, found: Findings) -> None:
     done = space.done("classical")
     if done is None:
         run.progress.stage("classical methods", len(names))
-        mlp = _global_mlp(run)
+        mlp, problem = _global_mlp(run)
         rows = {}
         for name in names:
             row, points = baseline_rows(
@@ -97,6 +107,8 @@ def _classical(run: Run, found: Findings) -> None:
                 horizons=recipe.horizons,
                 global_mlp=mlp,
             )
+            if name == "global_mlp" and problem:
+                row = {name: missing_row(recipe.horizons, problem)}
             rows.update(row)
             point = points[name]
             if point is not None:
@@ -123,101 +135,40 @@ def _language_model(run: Run, found: Findings, method: str, stage: str, engine: 
     found.stages[stage] = {**facts, "metrics": {h: s["mae"] for h, s in scores.items()}}
 
 
-def _adapter(recipe: Recipe, rank: int) -> AdapterConfig:
-    """The default adapter at another rank, its alpha in proportion."""
-    share = recipe.adapter.alpha / recipe.adapter.rank
-    return recipe.adapter.model_copy(update={"rank": rank, "alpha": share * rank})
-
-
-def _search(run: Run, found: Findings) -> None:
-    """Default, grid and context length; every choice by validation loss."""
-    recipe = run.recipe
-    best: dict[str, Any] = {
-        "learning_rate": recipe.training.learning_rate,
-        "rank": recipe.adapter.rank,
-        "window": recipe.context + recipe.horizon,
-    }
-    found.chosen = best
-    found.stages["default"] = train_stage(
-        run, "default", adapter=recipe.adapter, training=run.training(recipe.default_steps)
-    )
-    if recipe.grid is not None:
-        cells = {}
-        for rate, rank in itertools.product(recipe.grid.learning_rate, recipe.grid.rank):
-            name = f"grid.lr={rate:g},r={rank}"
-            found.stages[name] = train_stage(
-                run,
-                name,
-                adapter=_adapter(recipe, rank),
-                training=run.training(recipe.grid.steps, rate),
-            )
-            cells[(rate, rank)] = found.stages[name]["val_loss"]
-        best["learning_rate"], best["rank"] = min(cells, key=lambda c: cells[c])
-    if recipe.contexts is not None:
-        full = recipe.context + recipe.horizon
-        losses = {}
-        for window in sorted({*recipe.contexts.windows, full}):
-            name = f"context.{window}"
-            steps = round(recipe.contexts.steps * full / window)  # about equal FLOPs
-            found.stages[name] = train_stage(
-                run,
-                name,
-                adapter=_adapter(recipe, best["rank"]),
-                training=run.training(steps, best["learning_rate"]),
-                window_steps=window,
-            )
-            losses[window] = found.stages[name]["val_loss"]
-        best["window"] = min(losses, key=lambda w: losses[w])
-
-
-def _affordable(run: Run, adapter: AdapterConfig, window: int, flops: float, random: bool) -> int:
-    """Steps that a share of the budget buys, validations included."""
-    engine = run.open(adapter, random)
-    training = run.training(1)
-    validation = run.validation(engine)
-    meter = engine.meter(run.ledger, "price", validation, optimizer=training.optimizer)
-    source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
-    # Windows of equal length cost the same; of ragged ones this is an average.
-    step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))
-    per_step = step + (meter.validation_flops / training.eval_every if training.eval_every else 0)
-    return int((flops - meter.validation_flops) / per_step)
-
-
-def _decided(run: Run, name: str, decide: Callable[[], int]) -> int:
-    """A number of steps that is decided once and then kept, so that a resumed study agrees."""
-    stored = run.workspace.done(f"{name}.steps")
-    if stored is None:
-        stored = run.workspace.finish(f"{name}.steps", {"steps": decide()})
-    return int(stored["steps"])
-
-
 def _final(run: Run, found: Findings) -> None:
     """Spend what is left on the chosen configuration, and as much on each of its rivals."""
     recipe, best = run.recipe, found.chosen
-    adapter = _adapter(recipe, best["rank"])
-    full = AdapterConfig(method="full")
+    adapter = adapter_of(recipe, best["rank"])
+    searched = sum(
+        facts["flops"]
+        for stage, facts in found.stages.items()
+        if stage.split(".")[0] in ("grid", "context")
+    )
 
-    def forecasts() -> float:
+    def set_aside() -> float:
         engine = run.open(adapter)
         once = engine.forecast_flops(run.data.contexts, recipe.horizon, recipe.samples)
         once += calibration_flops(run, engine)
-        return once * (1 + len(recipe.rivals))
+        rivals_search = searched * len(recipe.rivals) if recipe.grid is not None else 0.0
+        return once * (1 + len(recipe.rivals)) + rivals_search
 
     def final_steps() -> int:
         # As if nothing had run twice: a study that was killed ends with the adapter of one left
         # alone, or stops where what ran twice leaves no room.
         unspent = run.ledger.remaining_flops + run.ledger.repeated_flops
-        left = unspent - forecasts()
-        steps = _affordable(run, adapter, best["window"], left * recipe.final_share, False)
+        share = (unspent - set_aside()) * recipe.final_share
+        steps = affordable_steps(run, adapter, best["window"], share, random=False)
         if steps < 1:
             raise BudgetExceeded(
                 f"{run.ledger.remaining_flops:.3g} FLOPs are left, and the forecasts that judge "
-                "the final model need most of them; raise --budget and run again"
+                "the final model and the search of its rivals need most of them; "
+                "raise --budget and run again"
             )
         return min(steps, recipe.max_final_steps)
 
-    steps = _decided(run, "final", final_steps)
-    extra = {MLP_FILE: run.workspace.out / MLP_FILE} if recipe.global_mlp_steps else None
+    steps = decided(run, "final", final_steps)
+    mlp = run.workspace.out / MLP_FILE
+    extra = {MLP_FILE: mlp} if mlp.exists() else None
     final = train_stage(
         run,
         "final",
@@ -233,19 +184,21 @@ def _final(run: Run, found: Findings) -> None:
     )
     for name in recipe.rivals:
         fresh = name == "random_start"
-        steps = _decided(
+        rate = search_rival(run, found, name, searched)
+        steps = decided(
             run,
             name,
             lambda fresh=fresh: max(  # type: ignore[misc]
-                1, _affordable(run, full, best["window"], float(final["flops"]), fresh)
+                1,
+                affordable_steps(run, FULL, best["window"], float(final["flops"]), random=fresh),
             ),
         )
         folder = run.workspace.folder(name) / "model"
         found.stages[name] = train_stage(
             run,
             name,
-            adapter=full,
-            training=run.training(steps),
+            adapter=FULL,
+            training=run.training(steps, rate),
             window_steps=best["window"],
             random_start=fresh,
             save_to=folder,
@@ -300,7 +253,7 @@ def run_study(
         _classical(run, found)
         _language_model(run, found, "zero_shot", "zero_shot", lambda: base)
         try:
-            _search(run, found)
+            search(run, found)
             _final(run, found)
         except BudgetExceeded as error:
             found.stopped = str(error)

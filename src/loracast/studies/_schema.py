@@ -73,7 +73,7 @@ class Scores(Record):
     mae_median: Number = Field(default=None, description="median over series of their MAE")
     mse: Number = None
     rmse: Number = None
-    mape: Number = Field(default=None, description="mean absolute error / |truth|")
+    mape: Number = Field(default=None, description="mean of |error| / |truth|, in percent")
     mase: Number = Field(default=None, description="MAE / in-sample MAE of the naive method")
     crps: Number = Field(default=None, description="fair CRPS of samples; null for points")
     crps_median: Number = Field(default=None, description="median over series of their CRPS")
@@ -86,7 +86,8 @@ class MethodResult(Record):
     Args:
         flops: what the forecasts cost by the study's convention; null for methods that are not
             language models (they report seconds).
-        seconds: wall time of fitting (where the method fits) and forecasting.
+        seconds: of forecasting: wall time of a language model without its training, CPU time of
+            the others with the fit of each series.
         note: what a reader has to know, such as why there are no scores.
         **horizons: `h5=Scores(...)`, `h20=Scores(...)`, ...
     """
@@ -186,6 +187,7 @@ class StageResult(Record):
     config: dict[str, JsonValue] = {}
     train_loss: Number = None
     val_loss: Number = None
+    val_mae: Number = None
     metrics: dict[str, Number | dict[str, Number]] = {}
     flops: Flops = 0.0
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -238,23 +240,31 @@ class StudyResult(Record):
     details: dict[str, JsonValue] | None = None
 
 
-def make_verdict(test: Mapping[str, MethodResult | Mapping[str, Any]], metric: str = "mae") -> str:
+def make_verdict(
+    test: Mapping[str, MethodResult | Mapping[str, Any]],
+    metric: str = "mae",
+    *,
+    evaluated_on: str = "test",
+) -> str:
     """Say in plain words how the adapted model fared, losses first.
 
     Args:
         test: method -> result, as in `StudyResult.test`; plain dicts of that form will do.
         metric: a lower-is-better field of `Scores`.
+        evaluated_on: the split that was scored, as in `DataInfo`.
 
     Returns:
         Lines joined by newlines: the headline, a line per group of methods, what is missing.
     """
     if metric not in Scores.model_fields or metric == "coverage80":
         raise ValueError(f"got metric {metric!r}; expected an error such as mae, rmse or crps")
-    errors = {}
+    errors, notes = {}, {}
     for method, row in test.items():
         result = row if isinstance(row, MethodResult) else MethodResult.model_validate(dict(row))
         errors[method] = {h: getattr(scores, metric) for h, scores in result.horizons.items()}
-    return "\n".join(verdict_lines(errors, metric.upper()))
+        notes[method] = result.note
+    lines = verdict_lines(errors, metric.upper(), evaluated_on=evaluated_on, notes=notes)
+    return "\n".join(lines)
 
 
 def write_result(result: StudyResult, path: str | Path) -> Path:

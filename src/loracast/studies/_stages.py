@@ -20,6 +20,7 @@ from loracast.flops import Ledger
 from loracast.studies._data import StudyData
 from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
 from loracast.studies._recipe import Recipe
+from loracast.studies._validation import validation_forecast_flops, validation_mae
 from loracast.studies._workspace import Workspace
 from loracast.training import Progress, TrainConfig
 
@@ -75,22 +76,28 @@ class Run:
             context_steps=recipe.context,
         )
 
-    def training(self, steps: int, learning_rate: float | None = None) -> TrainConfig:
-        """The recipe's dials for a stage of so many steps."""
-        update: dict[str, Any] = {"steps": steps, "seed": self.recipe.seed}
+    def training(
+        self, steps: int, learning_rate: float | None = None, seed: int | None = None
+    ) -> TrainConfig:
+        """The recipe's dials for a stage of so many steps; the seed is the recipe's by default."""
+        update: dict[str, Any] = {
+            "steps": steps,
+            "seed": self.recipe.seed if seed is None else seed,
+        }
         if learning_rate is not None:
             update["learning_rate"] = learning_rate
         update["warmup_steps"] = min(self.recipe.training.warmup_steps, max(1, steps // 10))
         return self.recipe.training.model_copy(update=update)
 
-    def open(self, adapter: AdapterConfig, random_start: bool = False) -> Engine:
-        """The base with fresh trainable weights."""
+    def open(
+        self, adapter: AdapterConfig, random_start: bool = False, seed: int | None = None
+    ) -> Engine:
+        """The base with fresh trainable weights, drawn with the recipe's seed or another."""
+        drawn = self.recipe.seed if seed is None else seed
         engine = Engine.open(
-            self.recipe.model,
-            self.codec,
-            random_start=self.recipe.seed if random_start else None,
+            self.recipe.model, self.codec, random_start=drawn if random_start else None
         )
-        engine.attach(adapter, self.recipe.seed)
+        engine.attach(adapter, drawn)
         return engine
 
     def validation(self, engine: Engine) -> Any:
@@ -115,7 +122,7 @@ def train_stage(
 
     Returns:
         JSON facts: config (with `planned_flops`, priced before it began), train_loss, val_loss,
-        flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
+        val_mae, flops, seconds, status, history, validations, grad_norms, precision, n_trainable.
 
     Raises:
         BudgetExceeded: not one more step fits; checkpoints stay and the stage is not done.
@@ -127,7 +134,7 @@ def train_stage(
     done = run.workspace.done(name)
     if done is not None and (save_to is None or _whole(save_to, name)):
         return done
-    engine = run.open(adapter, random_start)
+    engine = run.open(adapter, random_start, training.seed)
     plan = run.plan(window_steps)
     validation = run.validation(engine)
     planned = training_flops(
@@ -135,6 +142,7 @@ def train_stage(
         engine.windows(run.data.train, plan, training.batch_size, training.seed),
         training,
     )
+    planned += validation_forecast_flops(run, engine)
     run.progress.stage(name, training.steps)
 
     def tell(p: Progress) -> None:
@@ -157,6 +165,8 @@ def train_stage(
             f"the budget ended in stage {name!r} after {result.steps} of {training.steps} steps; "
             "what was done is kept: raise --budget and run again"
         )
+    started = time.monotonic()
+    val_mae, forecast_flops = validation_mae(run, name, engine)
     facts = {
         "config": {
             "adapter": adapter.model_dump(mode="json"),
@@ -168,9 +178,10 @@ def train_stage(
         "steps": result.steps,
         "train_loss": result.history[-1]["train_loss"] if result.history else None,
         "val_loss": result.best_val_loss,
+        "val_mae": val_mae,
         "best_step": result.best_step,
-        "flops": result.flops,
-        "seconds": result.seconds,
+        "flops": result.flops + forecast_flops,
+        "seconds": result.seconds + time.monotonic() - started,
         "history": result.history,
         "validations": result.validations,
         "grad_norms": result.grad_norms,

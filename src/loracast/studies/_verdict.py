@@ -15,6 +15,9 @@ __all__ = ["GROUPS", "NAMES", "Comparison", "compare", "verdict_lines"]
 ADAPTED = "adapted"
 TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
 
+# Before the headline, where no series were left to test on.
+SPLIT = "Scored on the {split} series, which also chose settings and checkpoint: "
+
 NAMES = {
     "zero_shot": "its zero-shot self",
     "random_start": "the same network trained from a random start",
@@ -23,6 +26,7 @@ NAMES = {
     "seasonal_naive": "seasonal naive",
     "var5_log": "VAR(5) on logs",
     "quadratic_growth": "quadratic log-growth",
+    "ode_fit": "the fitted predator-prey equations",
     "auto_arima": "AutoARIMA",
     "auto_ets": "AutoETS",
     "global_mlp": "the global MLP",
@@ -30,10 +34,16 @@ NAMES = {
 
 GROUPS = {
     "the model without adaptation": ("zero_shot",),
-    "the model without pretraining": ("random_start",),
+    "the model without pretraining, all weights trained": ("random_start",),
     "full fine-tuning": ("full_fine_tuning",),
     "the naive methods": ("naive", "seasonal_naive"),
-    "the classical methods": ("var5_log", "quadratic_growth", "auto_arima", "auto_ets"),
+    "the classical methods": (
+        "var5_log",
+        "quadratic_growth",
+        "ode_fit",
+        "auto_arima",
+        "auto_ets",
+    ),
     "the neural network trained from scratch": ("global_mlp",),
 }
 
@@ -87,13 +97,19 @@ def compare(errors: Mapping[str, Mapping[int, float | None]]) -> list[Comparison
 
 
 def verdict_lines(
-    errors: Mapping[str, Mapping[int, float | None]], metric: str = "MAE"
+    errors: Mapping[str, Mapping[int, float | None]],
+    metric: str = "MAE",
+    *,
+    evaluated_on: str = "test",
+    notes: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The verdict: one headline that names every loss, then one line per group of methods.
 
     Args:
         errors: method -> horizon -> error (lower is better).
         metric: what the error is called in the text.
+        evaluated_on: the split that was scored; the headline says so where it is no test set.
+        notes: method -> why it has no scores.
     """
     comparisons = compare(errors)
     scored = [c for c in comparisons if c.outcome != "missing"]
@@ -108,35 +124,66 @@ def verdict_lines(
     if losing:
         parts = [_phrase(m, _of(scored, m, "loses"), metric) for m in losing]
         lines.append(
-            f"The adapted model loses to {len(losing)} of {len(methods)} methods: "
+            f"The adapted model loses to {len(losing)} of the {len(methods)} methods compared: "
             + "; ".join(parts)
             + "."
         )
     elif any(c.outcome == "ties" for c in scored):
-        lines.append(f"The adapted model loses to none of {len(methods)} methods.")
+        lines.append(f"The adapted model loses to none of the {len(methods)} methods compared.")
     else:
-        others = f"all {len(methods)} other methods" if len(methods) > 1 else "the one other method"
-        lines.append(
-            f"The adapted model has a lower {metric} than {others} at every horizon compared."
+        others = (
+            f"each of the {len(methods)} methods compared"
+            if len(methods) > 1
+            else "the one method compared"
         )
+        lines.append(f"The adapted model has a lower {metric} than {others}, at every horizon.")
+    if evaluated_on != "test":
+        lines[0] = SPLIT.format(split=evaluated_on) + lines[0][0].lower() + lines[0][1:]
 
     known = {m for group in GROUPS.values() for m in group}
     groups = {**GROUPS, "other methods": tuple(m for m in methods if m not in known)}
     for title, members in groups.items():
         if present := [m for m in members if m in methods]:
             lines.append(_group_line(title, present, scored, metric))
+    if pretraining := _pretraining_line(errors, metric):
+        lines.append(pretraining)
 
     missing: dict[str, list[int]] = {}
     for c in comparisons:
         if c.outcome == "missing":
             missing.setdefault(c.method, []).append(c.horizon)
     if missing:
-        parts = [
-            f"{_name(m)} at {_join([str(h) for h in hs])} steps" if m in methods else _name(m)
-            for m, hs in missing.items()
-        ]
+        parts = []
+        for m, hs in missing.items():
+            reason = (notes or {}).get(m, "").removeprefix("does not apply: ")
+            if m in methods:
+                parts.append(f"{_name(m)} at {_join([str(h) for h in hs])} steps")
+            else:
+                parts.append(f"{_name(m)} ({reason})" if reason else _name(m))
         lines.append(f"Not compared, for want of a score: {'; '.join(parts)}.")
     return lines
+
+
+def _pretraining_line(errors: Mapping[str, Mapping[int, float | None]], metric: str) -> str:
+    """What pretraining brought: the two trained alike, all weights, that differ in their start.
+
+    An adapter against a random start would also compare LoRA with training all weights.
+    """
+    warm, cold = errors.get("full_fine_tuning", {}), errors.get("random_start", {})
+    parts = []
+    for horizon in sorted({*warm, *cold}):
+        ours, theirs = _number(warm.get(horizon)), _number(cold.get(horizon))
+        if ours is None or theirs is None or theirs <= 0:
+            continue
+        percent = 100 * (ours / theirs - 1)
+        word = "higher" if percent > 0 else "lower"
+        parts.append(f"{_percent(abs(percent))} {word} at {horizon} steps")
+    if not parts:
+        return ""
+    return (
+        f"The effect of pretraining, with all weights trained alike: {metric} {', '.join(parts)} "
+        "than from a random start."
+    )
 
 
 def _group_line(

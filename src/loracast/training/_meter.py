@@ -199,12 +199,15 @@ class Meter:
     def spent_by(self, step: int) -> float:
         """FLOPs of this stage on its way to `step`: training and validation, each run once.
 
-        What ran again after an interruption is in the ledger's sums, and in `repeated_flops`.
+        What ran again after an interruption is in the ledger's sums, and in `repeated_flops`; the
+        forecasts of validation series are not training's.
         """
         last: dict[str, LedgerEntry] = {}
         for entry in self.ledger.entries("settled"):
             block, run = run_of(entry.key)
             if entry.stage != self.stage or entry.kind not in ("train", "validation"):
+                continue
+            if not block.startswith(f"{self.stage}/{entry.kind}/"):
                 continue
             at = int(block.rsplit("/", 1)[1])
             known = last.get(block)

@@ -38,13 +38,14 @@ def evaluate_file(
     budget: str | float = TUNE_BUDGET,
     out: Path | None = None,
     ledger: Ledger | None = None,
+    bare: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Compare an annotator's labels with those of a file.
 
     Args:
         path: labelled series in any format that `read_labelled` knows.
-        adapter: folder of an annotator; None asks the bare base.
+        adapter: folder of an annotator; None takes the one that ships with the embedded base.
         model: where the base is now, if it moved; the base itself without an adapter.
         tune: rows to learn from first, drawn by the seed; the others are the test.
         seed: of that draw and of the tuning.
@@ -52,6 +53,7 @@ def evaluate_file(
         budget: FLOPs of the tuning.
         out: folder of the tuned annotator; None keeps nothing.
         ledger: that grants the tuning's budget, and is charged for tuning and answers.
+        bare: ask the base alone, as it came; no adapter then.
         progress: called after every step of the tuning.
 
     Returns:
@@ -67,6 +69,8 @@ def evaluate_file(
         AdapterError: no annotator, or one of another base.
         BudgetExceeded: the budget, or the ledger, does not hold it.
     """
+    if bare and adapter is not None:
+        raise ConfigError("got an adapter and bare=True; expected one of them")
     records, unreadable = _describable(read_labelled(path))
     if not records:
         raise AnnotationError(f"{path}: no row can be described; each is constant or too short")
@@ -76,7 +80,7 @@ def evaluate_file(
             "left to test"
         )
     if adapter is None:
-        annotator = Annotator.from_pretrained(model or "embedded", seed=seed)
+        annotator = Annotator.from_pretrained(model or "embedded", seed=seed, bare=bare)
     else:
         annotator = Annotator.load(adapter, model=model)
         annotator.seed = seed

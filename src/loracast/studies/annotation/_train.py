@@ -132,6 +132,7 @@ def train_annotator(
             numbers=numbers or "measured",
             fields=LABEL_FIELDS if fields is None else fields,
             seed=seed,
+            bare=True,
         )
     else:
         annotator = Annotator.load(adapter, model=model)

@@ -13,8 +13,7 @@ from loracast.tasks.annotation._label_studio import (
 from loracast.tasks.annotation._label_studio_read import read_label_studio
 from loracast.tasks.annotation._length import LENGTH_CHOICES, fit_length, stretch_facts
 from loracast.tasks.annotation._parse import (
-    extremum_regions,
-    observed_regions,
+    extrema_of,
     parse_answer,
     placed,
     with_values,
@@ -74,12 +73,11 @@ __all__ = [
     "answer_grammar",
     "answer_regex",
     "answer_text",
-    "extremum_regions",
+    "extrema_of",
     "facts_from_sentences",
     "fit_length",
     "label_studio_config",
     "label_studio_task",
-    "observed_regions",
     "parse_answer",
     "placed",
     "profile_sentences",

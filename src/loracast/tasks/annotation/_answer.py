@@ -9,8 +9,9 @@ below 1 lies inside the series and nothing has to be cut. Extrema and outliers h
 the grammar allows only places inside it. The period is in whole steps, null for none. Change points
 ascend; segments are the trend labels of the stretches between them.
 
-Annotators write the region of an extremum alone, `"max":["end"]`: its place is then the region's
-own extremum (`placed`), which is arithmetic and needs no model. The shipped base learned places.
+Annotators write the region of an extremum alone, `"max":["end"]`; the embedded base learned places
+beside it. Either is forced on the model: where the extrema of a series lie is arithmetic
+(`extrema_of`).
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _value(facts: SeriesFacts, name: str, places: bool) -> str:
     if name == "noise":
         return label_text(facts.noise, NOISE_LEVELS, name)
     if name in ("max", "min"):
-        return _extremum_text(facts, name, places)
+        return extremum_text(facts, name, places)
     if name == "seasonality":
         return _period_text(facts)
     if name == "correlation":
@@ -197,7 +198,7 @@ def label_text(label: Any, known: Sequence[str], name: str) -> str:
     return f'"{label}"'
 
 
-def _extremum_text(facts: SeriesFacts, kind: str, places: bool) -> str:
+def extremum_text(facts: SeriesFacts, kind: str, places: bool) -> str:
     found = [e for e in facts.extrema if e.kind == kind]
     if len(found) != 1:
         raise AnnotationError(f"got {len(found)} extrema of kind {kind!r}; expected 1")

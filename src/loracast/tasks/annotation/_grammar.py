@@ -2,22 +2,32 @@
 
 Plain enough for llguidance (`LLMatcher.grammar_from_regex`, or the Lark text here) and for `re`.
 Every text it allows is a legal answer: labels from their vocabularies, places inside the series
-and inside the region they stand with, change points ascending, one segment more than those.
+and inside the region they stand with, change points ascending, one segment more than those. Where
+the positions of the extrema are given it allows those alone: they are arithmetic.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
 from loracast.errors import AnnotationError
-from loracast.series._facts import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, region_of
+from loracast.series._facts import (
+    EXTREMUM_REGIONS,
+    NOISE_LEVELS,
+    TREND_LABELS,
+    Extremum,
+    SeriesFacts,
+    region_of,
+)
 from loracast.tasks.annotation._answer import (
     DIGITS,
     MAX_POINTS,
     SERIES_FIELDS,
     check_fields,
+    extremum_text,
     place_codes,
 )
 
@@ -45,7 +55,7 @@ def answer_regex(
     fields: Sequence[str] = SERIES_FIELDS,
     *,
     places: bool = True,
-    regions: Mapping[str, Sequence[str]] | None = None,
+    at: Mapping[str, int] | None = None,
 ) -> str:
     """The regular expression of all legal answers.
 
@@ -53,17 +63,26 @@ def answer_regex(
         length: T of the described series, at least 1.
         fields: which fields the answer has, each exactly once.
         places: whether an extremum has a place beside its region.
-        regions: "max" and "min" -> the regions that it may lie in; None is all three.
+        at: "max" and "min" -> the position that it has; without, it may stand anywhere.
 
     Raises:
-        AnnotationError: a length below 1, no regions, or fields that do not exist.
+        AnnotationError: a length below 1, a position outside it, or fields that do not exist.
     """
-    may = {kind: tuple((regions or {}).get(kind, EXTREMUM_REGIONS)) for kind in ("max", "min")}
-    if length < 1 or not all(may.values()):
-        raise AnnotationError(
-            f"got a series of {length} points and the regions {may}; expected at least one of each"
-        )
-    return _regex(length, tuple(check_fields(fields)), places, may["max"], may["min"])
+    if length < 1:
+        raise AnnotationError(f"got a series of {length} points; expected at least 1")
+    known = dict(at or {})
+    highest, lowest = (
+        _only(kind, known[kind], length, places) if kind in known else None
+        for kind in ("max", "min")
+    )
+    return _regex(length, tuple(check_fields(fields)), places, highest, lowest)
+
+
+def _only(kind: str, index: int, length: int, places: bool) -> str:
+    """The one extremum that may be written."""
+    region = region_of(index, length)
+    facts = SeriesFacts(length, extrema=(Extremum(kind, index, float("nan"), region),))
+    return re.escape(extremum_text(facts, kind, places))
 
 
 @lru_cache(maxsize=64)
@@ -71,15 +90,16 @@ def _regex(
     length: int,
     fields: tuple[str, ...],
     places: bool,
-    highest: tuple[str, ...],
-    lowest: tuple[str, ...],
+    highest: str | None,
+    lowest: str | None,
 ) -> str:
     trend, parts = _labels(TREND_LABELS), []
     for name in fields:
         if name in ("trend", "noise"):
             value = trend if name == "trend" else _labels(NOISE_LEVELS)
         elif name in ("max", "min"):
-            value = _extremum(length, places, highest if name == "max" else lowest)
+            only = highest if name == "max" else lowest
+            value = _extremum(length, places) if only is None else only
         elif name == "seasonality":
             value = f"(null|{one_of(map(str, range(2, length + 1)))})" if length > 1 else "null"
         elif name == "outliers":
@@ -106,12 +126,12 @@ def _labels(labels: Sequence[str]) -> str:
     return f'"({"|".join(labels)})"'
 
 
-def _extremum(length: int, places: bool, regions: Sequence[str]) -> str:
+def _extremum(length: int, places: bool) -> str:
     if not places:
-        return rf"\[{_labels(regions)}\]"
+        return rf"\[{_labels(EXTREMUM_REGIONS)}\]"
     codes, base = place_codes(length, DIGITS["max"]), 10 ** DIGITS["max"]
     options = []
-    for region in regions:
+    for region in EXTREMUM_REGIONS:
         inside = [c for c in codes if region_of(c * length // base, length) == region]
         if inside:
             options.append(f'"{region}",{_shares(inside, DIGITS["max"])}')

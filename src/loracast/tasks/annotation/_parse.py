@@ -24,7 +24,7 @@ from loracast.series._facts import (
 from loracast.tasks.annotation._answer import MAX_POINTS, check_fields, label_text
 from loracast.tasks.annotation._schema import UNKNOWN_INDEX
 
-__all__ = ["extremum_regions", "observed_regions", "parse_answer", "placed", "with_values"]
+__all__ = ["extrema_of", "parse_answer", "placed", "with_values"]
 
 
 def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
@@ -85,19 +85,18 @@ def with_values(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:
     return replace(facts, extrema=extrema)
 
 
-def observed_regions(values: np.ndarray) -> tuple[str, ...]:
-    """The regions of a series (T,) that have an observed point."""
-    seen = {region_of(int(k), len(values)) for k in np.flatnonzero(~np.isnan(values))}
-    return tuple(region for region in EXTREMUM_REGIONS if region in seen)
+def extrema_of(values: np.ndarray) -> tuple[Extremum, Extremum]:
+    """The global maximum and minimum of a series: its first highest and first lowest known point.
 
-
-def extremum_regions(values: np.ndarray) -> dict[str, str]:
-    """Where the first highest and the first lowest observed point of a series (T,) lie."""
-    T = len(values)
-    return {
-        "max": region_of(int(np.nanargmax(values)), T),
-        "min": region_of(int(np.nanargmin(values)), T),
-    }
+    Args:
+        values: (T,) numbers, NaN where missing, at least one of them known.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    highest, lowest = int(np.nanargmax(x)), int(np.nanargmin(x))
+    return (
+        Extremum("max", highest, float(x[highest]), region_of(highest, len(x))),
+        Extremum("min", lowest, float(x[lowest]), region_of(lowest, len(x))),
+    )
 
 
 def placed(facts: SeriesFacts, values: np.ndarray) -> SeriesFacts:

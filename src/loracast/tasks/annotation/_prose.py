@@ -41,6 +41,8 @@ class _Language:
     correlation: str
     uncertain: str
     unasked: str
+    short: str
+    too_short: str
     comma: str
     last: str
     then: str  # between the last two stretches of the trend
@@ -92,6 +94,10 @@ _ENGLISH = _Language(
     correlation="The correlation of the two channels is {value}.",
     uncertain="Not certain enough to be stated: {names}.",
     unasked="Not described: {names}.",
+    short="Fewer points are known than the annotator learned from (length {length}); all but the "
+    "maximum and the minimum is less certain.",
+    too_short="Too few points are known to judge the series (length {length}); its trend is that "
+    "of its net change.",
     comma=", ",
     last=" and ",
     then=", then ",
@@ -142,6 +148,10 @@ _FRENCH = _Language(
     correlation="La corrélation des deux canaux est de {value}.",
     uncertain="Trop incertain pour être affirmé : {names}.",
     unasked="Non décrit : {names}.",
+    short="Moins de points sont connus que dans l'apprentissage (longueur {length}) ; tout, sauf "
+    "le maximum et le minimum, est moins certain.",
+    too_short="Trop peu de points sont connus pour juger la série (longueur {length}) ; sa "
+    "tendance est celle de sa variation nette.",
     comma=", ",
     last=" et ",
     then=", puis ",
@@ -185,6 +195,8 @@ _CHINESE = _Language(
     correlation="两个通道的相关系数为 {value}。",
     uncertain="把握不足、未予说明：{names}。",
     unasked="未作描述：{names}。",
+    short="已知点少于训练所用的序列（长度 {length}）；除最大值和最小值外，其余描述的把握较低。",
+    too_short="已知点过少，无法判断该序列（长度 {length}）；其趋势仅依据净变化得出。",
     comma="、",
     last="和",
     then="，随后",
@@ -204,7 +216,7 @@ def prose(annotation: Annotation, language: str = "en") -> str:
 
 
 def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, str]:
-    """One sentence for each field told, by field name; "uncertain" and "unasked" are last.
+    """One sentence for each field told, by field name; "uncertain", "unasked" and notes are last.
 
     Args:
         annotation: what to say.
@@ -243,6 +255,9 @@ def prose_sentences(annotation: Annotation, language: str = "en") -> dict[str, s
     ):
         if names:
             told[key] = template.format(names=words.comma.join(words.fields[n] for n in names))
+    for note, template in (("short_series", words.short), ("too_short", words.too_short)):
+        if note in annotation.notes:
+            told[note] = template.format(length=annotation.length)
     return {name: text for name, text in told.items() if text is not None}
 
 

@@ -45,6 +45,7 @@ FieldName = Literal[
 ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
 _UNITS: tuple[Literal["D", "m", "s", "ms", "us", "ns"], ...] = ("D", "m", "s", "ms", "us", "ns")
 Index = StrictInt | StrictFloat | StrictStr
+Note = Literal["short_series", "too_short"]
 # More points than any memory holds; a share of the length is still exact in float64.
 Length = Annotated[int, Field(ge=1, le=2**53, strict=True)]
 Position = Annotated[int, Field(ge=0, strict=True)]
@@ -118,6 +119,12 @@ class Annotation(_Part):
         confidence: 0..1 by field name (`ANNOTATION_FIELDS`).
         abstained: the fields left out: their confidence lies under the threshold, or the source
             does not speak about them.
+        arithmetic: the fields that are read off the numbers, which no model judged; their
+            confidence is 1 for that reason.
+        notes: what to know when reading it. A "short_series" has fewer points than the annotator
+            learned from, so that its other fields are less certain than their confidence says. One
+            that is "too_short" was not judged at all: its trend is that of its net change.
+        annotator: who described the series, free text.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -134,6 +141,9 @@ class Annotation(_Part):
     correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
     confidence: dict[FieldName, Share] = Field(default_factory=dict)
     abstained: tuple[FieldName, ...] = ()
+    arithmetic: tuple[FieldName, ...] = ()
+    notes: tuple[Note, ...] = ()
+    annotator: str | None = None
 
     @model_validator(mode="after")
     def _inside(self) -> Annotation:
@@ -163,6 +173,9 @@ class Annotation(_Part):
         told = [name for name in self.abstained if self._tells(name)]
         if told:
             raise ValueError(f"abstained from {told}, which are given")
+        absent = [name for name in self.arithmetic if not self._tells(name)]
+        if absent:
+            raise ValueError(f"arithmetic {absent}, which are not given")
         return self
 
     def _tells(self, name: str) -> bool:
@@ -186,6 +199,9 @@ class Annotation(_Part):
         id: str | None = None,  # noqa: A002 - the name in the schema
         index_unit: str | None = None,
         value_unit: str | None = None,
+        arithmetic: Collection[str] = (),
+        notes: Collection[str] = (),
+        annotator: str | None = None,
     ) -> Annotation:
         """The annotation that says what the facts say, in the caller's index.
 
@@ -200,6 +216,9 @@ class Annotation(_Part):
             id: the series' name.
             index_unit: what a step is counted in, e.g. "hour".
             value_unit: what a value is counted in, e.g. "kW".
+            arithmetic: fields that were read off the numbers; those left out are dropped.
+            notes: what to know when reading it.
+            annotator: who described the series.
 
         Raises:
             AnnotationError: facts outside the series, labels outside the vocabulary, an index of
@@ -238,6 +257,9 @@ class Annotation(_Part):
             "correlation": facts.correlation,
             "confidence": confidence,
             "abstained": out,
+            "arithmetic": [n for n in ANNOTATION_FIELDS if n in arithmetic and n not in out],
+            "notes": notes,
+            "annotator": annotator,
         }
         data.update({n: None for n in out if n in data and n != "trend"})
         with one_line("annotation"):

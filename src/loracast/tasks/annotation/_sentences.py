@@ -38,10 +38,22 @@ _NO_TREND = re.compile(
     r"[^.;,]*"
 )
 _NOISE = {
-    "low": r"low|small|slight|minor|minimal|little|weak|smooth|negligible|noiseless|no noise",
+    "low": r"low|small|slight|minor|minimal|little|weak|smooth|negligible|insignificant|noiseless"
+    r"|no noise",
     "medium": r"medium|moderate|mid|intermediate|average",
     "high": r"high|strong|large|heavy|significant|considerable|severe|intense",
 }
+# "No significant noise", "without large fluctuations", "not considerable": little of it. "Not high"
+# may be medium, "not low" anything: they name no label, and the words after "but" do.
+_NEGATION = r"(?:no|not|n['’]t|never|without|neither|nor|lacks?|lacking|free of|absence of|hardly)"
+_DEGREE = r"(?:low|small|slight|minor|little|weak|medium|moderate|average|high|large|strong|heavy)"
+_MARKED = r"(?:significant|considerable|severe|intense|strong|heavy|large|high|major)"
+_NO_NOISE = re.compile(
+    rf"\b{_NEGATION}\b (?:(?!but\b)\w+ ){{0,3}}?{_MARKED} (?:level of )?"
+    rf"(?:noise|fluctuations?|variations?)\b"
+    rf"|(?:\b|(?<=\w))(?:not|n['’]t|never|hardly) (?:\w+ )?(?:significant|considerable)\b"
+)
+_NOT_SO = re.compile(rf"(?:\b|(?<=\w)){_NEGATION}\b (?:(?!but\b)\w+ )?{_DEGREE}\b")
 _REGION = {
     "beginning": r"beginning|begin|start|early|initial(?:ly)?|first|onset|left",
     "middle": r"middle|mid|mid-?point|cent(?:re|er)|halfway|half-way",
@@ -77,6 +89,8 @@ def _trend_labels(text: str) -> tuple[str, ...]:
 
 
 def _noise_labels(text: str) -> tuple[str, ...]:
+    text = _NO_NOISE.sub(lambda m: " low".ljust(len(m[0])), text)
+    text = _NOT_SO.sub(lambda m: " " * len(m[0]), text)
     head = re.split(r"[,;.]| with | and the ", text, maxsplit=1)[0]
     return _in_order([label for _, _, label in _words(_NOISE, head) or _words(_NOISE, text)])
 

@@ -45,6 +45,9 @@ def annotation_row(annotation: Annotation, language: str = "en") -> dict[str, Ce
     for name in ANNOTATION_FIELDS:
         row[f"confidence_{name}"] = annotation.confidence.get(name)
     row["abstained"] = ";".join(annotation.abstained)
+    row["arithmetic"] = ";".join(annotation.arithmetic)
+    row["notes"] = ";".join(annotation.notes)
+    row["annotator"] = annotation.annotator
     row["prose"] = prose(annotation, language)
     return row
 
