@@ -20,7 +20,7 @@ from loracast.backbone import Backbone, build_embedded, embedded_config, load_ba
 from loracast.errors import BudgetExceeded, DamageWarning, ModelError, StorageError
 from loracast.flops import Ledger
 from loracast.tasks import Example
-from loracast.training import Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Meter, Progress, TrainConfig, TrainResult, train, validation_loss
 from loracast.training._meter import SLICE
 
 KEEP = list(range(10, 22))
@@ -229,6 +229,35 @@ def test_it_learns_and_keeps_the_best_weights(
     assert losses[-1] < losses[0]
     assert set(result.grad_norms) == {n for n in undisturbed[0] if "lora" in n}
     assert all(len(v) == len(result.history) for v in result.grad_norms.values())
+
+
+class Turned(Pattern):
+    """Counts upwards for six steps and downwards after that."""
+
+    def batch(self, step: int) -> list[Example]:
+        rows = super().batch(step)
+        return rows if step < 6 else [Example(e.ids[::-1].copy(), e.ids[::-1].copy()) for e in rows]
+
+
+def test_the_model_ends_with_the_weights_of_the_best_validation(base: Path, tmp_path: Path) -> None:
+    """The loss rises again; a validation of the model that is left says whose weights it has."""
+    each = CONFIG.model_copy(update={"eval_every": 1, "learning_rate": 5e-2})
+    backbone = _adapted(base)
+    with Ledger(tmp_path / "ledger.sqlite", 1e12, "exact") as ledger:
+        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        result = train(
+            backbone.model,
+            Turned(),
+            each,
+            meter=meter,
+            folder=tmp_path / "checkpoints",
+            validation=VALIDATION,
+        )
+    losses = {v["step"]: v["val_loss"] for v in result.validations}
+    assert result.best_step == min(losses, key=lambda step: losses[step])
+    assert losses[12] > 1.02 * min(losses.values())
+    left = validation_loss(backbone.model, VALIDATION, 16, bf16=False)
+    assert left == pytest.approx(result.best_val_loss, rel=1e-5)
 
 
 def test_the_budget_ends_the_run_before_the_step_that_does_not_fit(

@@ -207,3 +207,29 @@ def test_a_step_of_adamw_is_that_of_the_slow_reference(
         sure = np.abs(g) > 1e-5
         assert sure.any(), name
         np.testing.assert_allclose(found[sure], wanted[sure], atol=3e-5)
+
+
+def test_the_dials_reach_the_optimisers(home: Path, tmp_path: Path) -> None:
+    """Betas, the schedule's rate at every step, and gradients cut to the norm asked for."""
+    config = TrainConfig(
+        steps=6, warmup_steps=2, final_share=0.0, learning_rate=0.02, betas=(0.8, 0.9),
+        clip_norm=1e-3, optimizer="muon", precision="fp32",
+    )  # fmt: skip
+    run = _Run(_model(home, "full"), config, "t", tmp_path)
+    muon, adamw = run.optimizers
+    assert [g["betas"] for g in adamw.param_groups] == [(0.8, 0.9)]
+    seen: list[tuple[float, float, float]] = []
+
+    def look(*_: Any) -> None:
+        norms = [p.grad.norm() for p in run.weights.values() if p.grad is not None]
+        rates = [o.param_groups[0]["lr"] for o in run.optimizers]
+        seen.append((*rates, float(torch.stack(norms).norm())))
+
+    muon.register_step_pre_hook(look)
+    for _ in range(6):
+        run.step(_rows())
+    # half and whole warmup, then the half cosine over the four steps that are left
+    shares = [0.5, 1.0, *(0.5 * (1 + np.cos(np.pi * k / 4)) for k in range(4))]
+    for (by_muon, by_adamw, norm), share in zip(seen, shares, strict=True):
+        assert by_muon == by_adamw == pytest.approx(0.02 * share)
+        assert norm == pytest.approx(1e-3, rel=1e-3)
