@@ -327,3 +327,8 @@ def test_make_verdict_takes_models_and_plain_dicts_alike() -> None:
 def test_created_keeps_its_zone() -> None:
     result = StudyResult.model_validate(content(created=datetime(2025, 1, 1, tzinfo=UTC)))
     assert json.loads(result.model_dump_json())["created"] == "2025-01-01T00:00:00Z"
+
+
+def test_a_method_that_is_all_but_exact_is_not_beaten_by_a_ten_digit_percentage() -> None:
+    lines = verdict_lines({"adapted": {5: 0.01}, "ode_fit": {5: 1e-10}})
+    assert "over 100,000 % higher at 5 steps" in lines[0]

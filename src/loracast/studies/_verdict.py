@@ -13,6 +13,7 @@ from typing import Literal
 __all__ = ["GROUPS", "NAMES", "Comparison", "compare", "verdict_lines"]
 
 ADAPTED = "adapted"
+MOST_PERCENT = 100_000  # beyond it the other method is all but exact, and digits say no more
 TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
 
 # Before the headline, where no series were left to test on.
@@ -224,7 +225,7 @@ def _percent(value: float) -> str:
     # 99.97 must not be said as 100 % lower, that would be an exact forecast
     if value < 10 or 99 < value < 100:
         return f"{min(value, 99.9) if value < 100 else value:.1f} %"
-    return f"{value:,.0f} %"
+    return f"{value:,.0f} %" if value < MOST_PERCENT else f"over {MOST_PERCENT:,.0f} %"
 
 
 def _of(comparisons: Sequence[Comparison], method: str, outcome: Outcome) -> list[Comparison]:
