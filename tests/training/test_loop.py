@@ -241,7 +241,9 @@ class Turned(Pattern):
 
 def test_the_model_ends_with_the_weights_of_the_best_validation(base: Path, tmp_path: Path) -> None:
     """The loss rises again; a validation of the model that is left says whose weights it has."""
-    each = CONFIG.model_copy(update={"eval_every": 1, "learning_rate": 5e-2})
+    each = CONFIG.model_copy(
+        update={"eval_every": 1, "learning_rate": 5e-2, "schedule": "constant"}
+    )
     backbone = _adapted(base)
     with Ledger(tmp_path / "ledger.sqlite", 1e12, "exact") as ledger:
         meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
@@ -255,7 +257,7 @@ def test_the_model_ends_with_the_weights_of_the_best_validation(base: Path, tmp_
         )
     losses = {v["step"]: v["val_loss"] for v in result.validations}
     assert result.best_step == min(losses, key=lambda step: losses[step])
-    assert losses[12] > 1.02 * min(losses.values())
+    assert losses[12] > 1.001 * min(losses.values())  # far beyond the tolerance below
     left = validation_loss(backbone.model, VALIDATION, 16, bf16=False)
     assert left == pytest.approx(result.best_val_loss, rel=1e-5)
 
