@@ -67,6 +67,7 @@ def rows_of(results: list[StudyResult]) -> dict[str, dict[str, object]]:
             s for r in having for s in r.stages if s.name == stage and s.val_loss is not None
         ]
         found[name] = {
+            "seeds": len(having),
             "horizons": scores,
             "flops": [s.flops for s in trained],
             "seconds": [s.seconds for s in trained],
@@ -96,7 +97,8 @@ def main() -> None:
     for name, row in rows.items():
         cells = [span(row["horizons"][h]["mae"]) if h in row["horizons"] else "-" for h in horizons]
         flops, seconds = span(row["flops"], "{:.3g}"), span(row["seconds"], "{:.0f}")
-        print(f"| {name} | {' | '.join(cells)} | {flops} | {seconds} |")
+        some = "" if row["seeds"] == len(results) else f" ({row['seeds']} of {len(results)} seeds)"
+        print(f"| {name}{some} | {' | '.join(cells)} | {flops} | {seconds} |")
     bands = {
         name: [span(row["horizons"][h]["coverage80"], "{:.2f}") for h in horizons]
         for name, row in rows.items()

@@ -242,7 +242,10 @@ def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
         grid=_grid(found),
         contexts=_contexts(run, base, found),
         selected_by=run.recipe.select,
-        reasons=tuple(choice["reason"] for choice in found.choices.values()),
+        reasons=tuple(
+            f"{part.replace('_', ' ')}: {choice['reason']}"
+            for part, choice in found.choices.items()
+        ),
         val_mae_of=_val_mae_of(run),
         gradient_norms=_norms(found),
         examples=_examples(run, found),
