@@ -21,7 +21,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # What rounds differently on another processor: the rooms that compute, without matrix units and
 # with the vector instructions that nearly every x86 has. Elsewhere the precision alone is forced.
-NUMERIC := $(addprefix tests/,adapters api backbone codec decoding evaluation training)
+NUMERIC := $(addprefix tests/,adapters annotation backbone codec decoding evaluation forecasting model training)
 PORTABLE := LORACAST_PRECISION=fp32
 ifeq ($(shell uname -m),x86_64)
 PORTABLE += ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2

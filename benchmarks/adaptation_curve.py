@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from loracast.api import Engine, FitPlan
-from loracast.flops import Ledger
+from loracast.forecasting import Engine, FitPlan
+from loracast.ledger import Ledger
 from loracast.series import read_panel, split_panel
 from loracast.studies import load_recipe
 

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loracast.api import Annotator
-from loracast.evaluation import robust_rules
-from loracast.series import _described, describe_chunk, measure
-from loracast.series._label_bounds import trend_label
+from loracast.annotation import (
+    Annotator,
+    describe_chunk,
+    measure,
+    robust_rules,
+    trend_label,
+)
 
 STREAM = 5_000_000  # apart from the seeds of annotators and of their tests
 BANDS = ((5, 7), (8, 11), (12, 15), (16, 19), (20, 25), (26, 31), (32, 63))
@@ -54,7 +58,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     args = parser.parse_args()
     made = Annotator.from_pretrained() if args.adapter is None else Annotator.load(args.adapter)
-    _described.SHORTEST = BANDS[0][0]
+    sys.modules[describe_chunk.__module__].SHORTEST = BANDS[0][0]
     out: dict[str, Any] = {"n": args.n, "annotator": made.name, "bands": {}}
     for low, high in BANDS:
         rows = drawn(low, high, args.n)

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from loracast.series import describe_chunk, measure, region_of
-from loracast.studies.annotation import label_of
-from loracast.studies.annotation._unseen import unseen_series
+from loracast.annotation import describe_chunk, label_of, measure, region_of, unseen_series
 
 STREAM = 4_000_000  # apart from the seeds of annotators
 REGIONS = ("beginning", "middle", "end")

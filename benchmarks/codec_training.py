@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from loracast.adapters import AdapterConfig
-from loracast.api import Engine, FitPlan
 from loracast.backbone import build_embedded, embedded_config
 from loracast.codec import make_codec
-from loracast.flops import Ledger, parse_flops
+from loracast.flops import parse_flops
+from loracast.forecasting import Engine, FitPlan
+from loracast.ledger import Ledger
 from loracast.series import read_panel, split_panel
 from loracast.training import TrainConfig
 

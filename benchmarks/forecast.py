@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +22,8 @@ import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-import loracast.decoding._sample as sampling
 from loracast.codec import make_codec
-from loracast.decoding import Sampled, TokenAutomaton, sample_paths
-from loracast.decoding._plan import MAX_ROWS
+from loracast.decoding import MAX_ROWS, Sampled, TokenAutomaton, sample_paths
 from loracast.flops import Architecture, get_convention
 
 CONTEXT, HORIZON, SAMPLES, VOCAB = 70, 20, 20, 270
@@ -148,6 +147,7 @@ def invariance(
 ) -> dict[str, Any]:
     """The first n prompts alone and among all: how many paths agree, how far logits differ."""
     seen: list[list[np.ndarray]] = []
+    sampling = sys.modules[sample_paths.__module__]
     plain = sampling.choose
 
     def recording(logits: np.ndarray, *rest: Any, **options: Any) -> np.ndarray:

@@ -27,7 +27,7 @@ from typing import Any
 from throwaway_postgres import throwaway_postgres
 
 from loracast.errors import BudgetExceeded
-from loracast.flops import Ledger
+from loracast.ledger import Ledger
 
 N_WORKERS = 8
 

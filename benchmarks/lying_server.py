@@ -20,16 +20,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from loracast.series import describe_chunk
-from loracast.studies.annotation import (
+from loracast.annotation import (
+    LABEL_FIELDS,
+    AnnotatedSeries,
     LatentTeacher,
     OpenAITeacher,
     Prices,
     ServerConfig,
+    describe_chunk,
     filter_agreement,
     label_of,
+    series_text,
 )
-from loracast.tasks.annotation import LABEL_FIELDS, AnnotatedSeries, series_text
 
 FAULTS = {
     "500": 0.10, "429": 0.05, "html": 0.05, "stall": 0.02, "cut off": 0.05, "no json": 0.05,

@@ -24,11 +24,10 @@ from typing import Any
 import torch
 
 from loracast.adapters import AdapterConfig
-from loracast.api import Engine, FitPlan
-from loracast.flops import Ledger
-from loracast.series import generate_lotka_volterra
-from loracast.tasks import Example
-from loracast.training import Meter, TrainConfig, train
+from loracast.forecasting import Engine, FitPlan
+from loracast.ledger import Ledger
+from loracast.synthetic import generate_lotka_volterra
+from loracast.training import Example, Meter, TrainConfig, train
 
 
 class Unmetered(Meter):

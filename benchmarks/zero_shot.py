@@ -18,8 +18,8 @@ import warnings
 
 import numpy as np
 
-from loracast.api import Engine
 from loracast.codec import make_codec
+from loracast.forecasting import Engine
 
 
 def real_series() -> dict[str, tuple[np.ndarray, int]]:

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 
 from loracast.adapters import lora_parameters, read_manifest
-from loracast.api import AnnotationEngine
-from loracast.api._annotation_shipped import SHIPPED_CARD, SHIPPED_DIR
+from loracast.annotation import SHIPPED_CARD, SHIPPED_DIR, AnnotationEngine
 
 FACTS = (
     "created", "versions", "seed", "model", "base_sha256", "numbers", "method", "fields", "lengths",

@@ -59,6 +59,16 @@ def airline() -> np.ndarray:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an untrained Qwen2 of 2 layers, 64 wide."""
+    from loracast.backbone import build_embedded, embedded_config
+
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    build_embedded(folder, embedded_config(64, 2, 128), seed=0)
+    return str(folder)
+
+
 @pytest.fixture(autouse=True)
 def _one_torch_thread() -> Iterator[None]:
     """The same sums in the same order on every machine, and no fight between test workers."""

@@ -9,14 +9,13 @@ import ast
 import os
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from loracast.errors import ConfigError, StorageError
+from loracast.errors import ConfigError
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "loracast"
 POSIX_ONLY = {
@@ -81,44 +80,10 @@ def test_no_module_assumes_one_system() -> None:
     assert assumptions(ast.parse(sample)) == [1, 2, 3]
 
 
-def test_one_process_at_a_time_where_there_is_no_fcntl(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from loracast.studies.annotation import _lock
-    from loracast.studies.annotation._cache import AnswerCache
-
-    monkeypatch.setattr(_lock, "fcntl", None)
-    path = tmp_path / "c.jsonl"
-    holder = (  # the module alone: a new process takes seconds to import the room
-        "import runpy, sys, time; from pathlib import Path; sys.modules['fcntl'] = None;"
-        "lock = runpy.run_path(sys.argv[1])['FileLock'](None, Path(sys.argv[2]));"
-        "print('held', flush=True); time.sleep(600)"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", holder, _lock.__file__, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "held\n"
-        with pytest.raises(StorageError, match="another process uses this cache"):
-            AnswerCache(path)
-    finally:
-        child.kill()  # as it would be lost in real life
-        child.wait()
-        assert child.stdout is not None
-        child.stdout.close()
-    with (
-        AnswerCache(path),
-        pytest.raises(StorageError, match="another process uses this cache"),
-    ):
-        AnswerCache(path)
-    AnswerCache(path).close()
-
-
 def test_a_folder_that_cannot_be_opened_is_not_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from loracast.adapters import sync_files, sync_folder
+    from loracast.files import sync_files, sync_folder
 
     real = os.open
 

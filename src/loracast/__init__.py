@@ -1,11 +1,12 @@
 """Adapt a small pretrained language model to numerical time series, under a FLOPs budget.
 
-Data flows one way; a room imports only rooms to its left (`tests/test_layers.py` holds it):
+A kernel, two products on it that never import each other, studies and doors on top. Data flows one
+way; a room imports only rooms to its left, by their faces (`tests/test_layers.py` holds it):
 
-    series, flops | codec | tasks, evaluation, backbone | adapters | training, decoding
-        | api | studies | cli, server
+    series, flops | ledger, codec, synthetic, evaluation | backbone | adapters | training, decoding
+        | model | forecasting, annotation | pretraining, studies | cli
 
-    series -> codec -> tasks -> training -> adapter -> decoding -> tasks (parse) -> evaluation
+    series -> codec -> training -> adapters -> decoding -> quantiles or facts -> evaluation
 
 `import loracast` is light: what needs torch is imported when it is first used.
 """
@@ -15,15 +16,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from loracast.api import Annotator, Forecaster
+    from loracast.annotation import Annotator
+    from loracast.forecasting import Forecaster
 
 __all__ = ["Annotator", "Forecaster", "LoracastError", "__version__"]
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Annotator": "loracast.api",
-    "Forecaster": "loracast.api",
+    "Annotator": "loracast.annotation",
+    "Forecaster": "loracast.forecasting",
     "LoracastError": "loracast.errors",
 }
 

@@ -9,7 +9,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from loracast.backbone import build_embedded, embedded_config, probe_tokenizer, symbol_ids
+from loracast.backbone import build_embedded, embedded_config, symbol_ids
+from loracast.backbone._probe import probe_tokenizer
 from loracast.errors import ModelError
 
 

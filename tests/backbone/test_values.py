@@ -11,9 +11,7 @@ from scipy import stats
 
 from loracast.backbone import (
     VALUE_CHANNELS,
-    VALUE_STATICS,
     History,
-    Mixture,
     attach_values,
     build_embedded,
     embedded_config,
@@ -23,6 +21,7 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
+from loracast.backbone._values import VALUE_STATICS, Mixture
 from loracast.errors import ModelError
 
 

@@ -16,7 +16,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from loracast.backbone import prune_vocabulary
+from loracast.backbone._vocabulary import prune_vocabulary
 from loracast.errors import ModelError
 
 _SHAPE = {

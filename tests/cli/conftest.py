@@ -47,16 +47,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of an untrained Qwen2 of 2 layers, 64 wide."""
-    from loracast.backbone import build_embedded, embedded_config
-
-    folder = tmp_path_factory.mktemp("base") / "tiny"
-    build_embedded(folder, embedded_config(64, 2, 128), seed=0)
-    return str(folder)
-
-
-@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with usable files: `monthly.csv`, `three.csv` and `pairs.h5`."""
     from loracast.series import Panel, write_hdf5

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loracast.series import describe_chunk
-from loracast.studies.annotation import read_labelled
-from loracast.tasks.annotation import (
+from loracast.annotation import (
     LABEL_FIELDS,
     AnnotatedSeries,
     Annotation,
+    describe_chunk,
     label_studio_config,
     prose,
+    read_labelled,
     write_published,
     write_records,
 )
@@ -208,8 +208,8 @@ def test_a_missing_font_is_said_before_the_work(
     def work(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("the model was asked")
 
-    monkeypatch.setattr("loracast.api._annotation_plot._CHINESE_FONTS", ("No Such Font",))
-    monkeypatch.setattr("loracast.api.Annotator.from_pretrained", work)
+    monkeypatch.setattr("loracast.annotation._plot._CHINESE_FONTS", ("No Such Font",))
+    monkeypatch.setattr("loracast.annotation.Annotator.from_pretrained", work)
     ask = ("annotate", data / "three.csv", "--model", base, "--plot", tmp_path / "p.png")
     assert "no font for a Chinese caption" in run(*ask, "--lang", "zh").message
 

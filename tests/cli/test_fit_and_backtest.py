@@ -62,7 +62,7 @@ def test_the_backtest_table_as_json(
     run: Any, data: Path, fitted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: the naive row by hand, from the file."""
-    monkeypatch.setattr("loracast.api._backtest.UNASKED_SECONDS", 0.0)
+    monkeypatch.setattr("loracast.forecasting._backtest.UNASKED_SECONDS", 0.0)
     args = ["backtest", data / "pairs.h5", "--context", 30, "--horizon", 6, "--samples", 2]
     outcome = run(*args, "--adapter", fitted, "--json")
     rows = json.loads(outcome.out)
@@ -87,7 +87,7 @@ def test_the_backtest_table_as_json(
 def test_without_an_adapter_the_base_stands_alone(
     run: Any, base: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loracast.api._backtest.UNASKED_SECONDS", 0.0)
+    monkeypatch.setattr("loracast.forecasting._backtest.UNASKED_SECONDS", 0.0)
     outcome = run(
         "backtest", data / "pairs.h5", "--context", 30, "--horizon", 2, "--samples", 2,
         "--model", base, "--json",

@@ -74,7 +74,7 @@ def test_a_budget_that_does_not_fit_is_one_line(run: Any, monkeypatch: pytest.Mo
 def test_pretrain_hands_over_recipe_and_folder(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from loracast.studies import load_pretrain_recipe
+    from loracast.pretraining import load_pretrain_recipe
 
     seen: list[Any] = []
 

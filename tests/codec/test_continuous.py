@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from loracast.codec import MAX_CHANNELS, N_STATICS, ContinuousCodec, State, make_codec
+from loracast.codec import ContinuousCodec, State, make_codec
+from loracast.codec._continuous import MAX_CHANNELS, N_STATICS
 from loracast.errors import CodecError
 
 _values = hnp.arrays(

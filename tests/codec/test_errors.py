@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from loracast.codec import PRESETS, State, make_codec
+from loracast.codec import State, make_codec
+from loracast.codec._registry import PRESETS
 from loracast.errors import CodecError
 
 CONTEXT = np.array([[1.0, 2.0], [3.0, 5.0], [2.0, 4.0]])

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loracast.codec import PRESETS, Codec, Grammar, State, make_codec
+from loracast.codec import Codec, Grammar, State, make_codec
+from loracast.codec._registry import PRESETS
 
 CODECS = {
     "compact": make_codec("compact", digits=3, headroom=0.2),

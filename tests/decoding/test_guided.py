@@ -12,6 +12,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loracast.annotation import (
+    EXTREMUM_REGIONS,
+    LABEL_FIELDS,
+    NOISE_LEVELS,
+    SERIES_FIELDS,
+    TREND_LABELS,
+    AnnotationTask,
+    answer_regex,
+    parse_answer,
+)
 from loracast.backbone import (
     Backbone,
     History,
@@ -25,9 +35,6 @@ from loracast.backbone import (
 from loracast.decoding import Choice, Guide, guided_answers, plan_guided
 from loracast.decoding._guide import Reading
 from loracast.errors import ConfigError, DataError, ModelError
-from loracast.series import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS
-from loracast.tasks.annotation import LABEL_FIELDS, SERIES_FIELDS, answer_regex, parse_answer
-from loracast.tasks.annotation._task import AnnotationTask
 
 CHOICES = (
     Choice("trend", '"trend":"', TREND_LABELS),

@@ -9,8 +9,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from loracast.codec import make_codec
 from loracast.decoding import TokenAutomaton, sample_paths
-from loracast.flops import Architecture, get_convention
-from loracast.flops._agreement import counted_flops
+from loracast.flops import Architecture, counted_flops, get_convention
 
 from .conftest import GRAMMARS, build, prompts_of
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation import BASELINES, best_lag, find_season, run_baseline, score_horizons
+from loracast.evaluation import BASELINES, find_season, run_baseline, score_horizons
+from loracast.evaluation._naive import best_lag
 
 FAST = ("naive", "seasonal_naive", "var5_log", "quadratic_growth")
 OWN_LOGS = ("var5_log", "quadratic_growth")
@@ -275,7 +276,7 @@ def _checked_errors(values, n_context):
 
 def test_fast_methods_are_their_slow_selves():
     """And quadratic growth is the best of them on predator-prey systems, the naive the worst."""
-    from loracast.series import generate_lotka_volterra
+    from loracast.synthetic import generate_lotka_volterra
 
     errors = _checked_errors(generate_lotka_volterra(60, seed=3).stack(), 70)
     for naive, seasonal, var, quadratic in zip(*(errors[n] for n in FAST), strict=True):

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loracast.errors import DataError
-from loracast.evaluation import (
-    METRICS,
-    coverage,
-    crps_from_samples,
-    naive_scales,
-    running_rmse,
-    score,
-    score_horizons,
-)
+from loracast.evaluation import METRICS, coverage, score_horizons
+from loracast.evaluation._metrics import crps_from_samples, naive_scales, running_rmse, score
 
 
 def _case(n_series=4, n_samples=17, horizon=6, n_channels=2, seed=0):

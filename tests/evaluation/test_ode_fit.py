@@ -16,7 +16,7 @@ from loracast.evaluation._ode_fit import (
     _fit_series,
     _Solver,
 )
-from loracast.series import generate_lotka_volterra
+from loracast.synthetic import generate_lotka_volterra
 
 
 def test_it_is_exact_on_generated_systems_of_every_regime():

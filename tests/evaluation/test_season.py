@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation import (
-    best_lag,
-    expected_seconds,
-    find_season,
-    naive_scales,
-    run_baseline,
-    score,
-)
+from loracast.evaluation import expected_seconds, find_season, run_baseline
+from loracast.evaluation._metrics import naive_scales, score
+from loracast.evaluation._naive import best_lag
 
 
 @pytest.mark.parametrize("n_steps", [36, 60, 96, 120, 144])
@@ -141,7 +136,7 @@ def test_mase_is_scaled_by_each_series_own_season(airline: np.ndarray) -> None:
 
 
 def test_without_the_extra_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from loracast.api import baseline_rows
+    from loracast.forecasting import baseline_rows
 
     monkeypatch.setitem(sys.modules, "statsforecast", None)
     rows, _ = baseline_rows(

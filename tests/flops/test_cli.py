@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loracast.cli import main
-from loracast.flops import Ledger
+from loracast.ledger import Ledger
 
 QWEN = "Qwen/Qwen2.5-0.5B-Instruct"
 

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from loracast.errors import DataError, StorageError
-from loracast.series import Panel, generate_ou, read_panel, sha256_of_file, write_hdf5, write_panel
+from loracast.files import sha256_of_file
+from loracast.series import Panel, read_panel, write_hdf5, write_panel
+from loracast.synthetic import generate_ou
 
 HEADER = "unique_id,ds,y\n"
 WILD = [1e300, 1e-300, 5e-324, 1.7976931348623157e308, -3.5, 0.0, float("nan"), 0.1 + 0.2]

@@ -10,14 +10,8 @@ import polars as pl
 import pytest
 
 from loracast.errors import ConfigError, DataError
-from loracast.series import (
-    Panel,
-    backtest_frame,
-    forecast_frame,
-    future_times,
-    panel_from_frame,
-    panel_to_frame,
-)
+from loracast.series import Panel, backtest_frame, forecast_frame, future_times
+from loracast.series._frames import panel_from_frame, panel_to_frame
 
 KINDS = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
 DAYS = pd.date_range("2024-02-27", periods=3, freq="D")

@@ -11,10 +11,10 @@ import pytest
 
 from loracast.backbone import build_embedded, embedded_config
 from loracast.errors import DamageWarning, StorageError
-from loracast.flops import Ledger
+from loracast.ledger import Ledger
 from loracast.series import Panel, write_hdf5
 from loracast.studies import Recipe, read_result, run_study
-from loracast.studies._stages import Quiet
+from loracast.training import Quiet
 
 WEIGHTS = Path("adapter") / "adapter_model.safetensors"
 

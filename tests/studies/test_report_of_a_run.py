@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loracast.api import Engine
 from loracast.backbone import build_embedded, embedded_config
 from loracast.errors import ConfigError, DataError
-from loracast.flops import Ledger
+from loracast.forecasting import Engine
+from loracast.ledger import Ledger
 from loracast.series import Panel, write_hdf5
 from loracast.studies import Recipe, load_recipe, plan_study, read_result, run_study
 from loracast.studies._data import load_data

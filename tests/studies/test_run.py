@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from loracast.api import backtest_panel
 from loracast.backbone import build_embedded, embedded_config
 from loracast.errors import BudgetExceeded, ConfigError, DataError, StorageError
-from loracast.flops import Ledger
+from loracast.forecasting import backtest_panel
+from loracast.ledger import Ledger
 from loracast.series import Panel, read_panel, write_hdf5
 from loracast.studies import Recipe, load_recipe, plan_study, read_result, run_study
-from loracast.studies._stages import Quiet
+from loracast.training import Quiet
 
 
 @pytest.fixture(scope="module")

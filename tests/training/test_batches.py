@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from loracast.backbone import build_embedded, embedded_config, load_backbone
-from loracast.tasks import IGNORED, Example
-from loracast.training import collate, validation_loss
+from loracast.training import IGNORED, Example
+from loracast.training._batches import collate
+from loracast.training._loop import validation_loss
 
 
 def _example(length: int, seed: int) -> Example:

@@ -18,9 +18,9 @@ import torch
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
 from loracast.errors import BudgetExceeded, DamageWarning, ModelError, StorageError
-from loracast.flops import Ledger
-from loracast.tasks import Example
-from loracast.training import Meter, Progress, TrainConfig, TrainResult, train, validation_loss
+from loracast.ledger import Ledger
+from loracast.training import Example, Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training._loop import validation_loss
 from loracast.training._meter import SLICE
 
 KEEP = list(range(10, 22))

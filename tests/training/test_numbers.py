@@ -10,17 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from loracast.backbone import (
-    Backbone,
-    build_embedded,
-    embedded_config,
-    load_backbone,
-)
+from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
 from loracast.errors import ModelError
-from loracast.tasks import IGNORED, Example, ForecastTask, Numbers, SoftLabel
-from loracast.training import collate
+from loracast.forecasting import ForecastTask
+from loracast.training import IGNORED, Example, Numbers, SoftLabel
 from loracast.training._attention import short_attention
+from loracast.training._batches import collate
 from loracast.training._loss import batch_loss
 
 CPU = torch.device("cpu")

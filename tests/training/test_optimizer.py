@@ -12,8 +12,9 @@ import torch
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
-from loracast.tasks import Example, ForecastTask
-from loracast.training import TrainConfig, collate
+from loracast.forecasting import ForecastTask
+from loracast.training import Example, TrainConfig
+from loracast.training._batches import collate
 from loracast.training._loop import _Run
 from loracast.training._loss import batch_loss
 

@@ -13,10 +13,10 @@ from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
 from loracast.errors import ConfigError
-from loracast.flops import CostTable, Ledger, muon_takes, trained_parameters
-from loracast.flops._agreement import counted_flops
-from loracast.tasks import IGNORED, Example, ForecastTask, Numbers
-from loracast.training import Meter, TrainConfig, train
+from loracast.flops import CostTable, counted_flops, muon_takes, trained_parameters
+from loracast.forecasting import ForecastTask
+from loracast.ledger import Ledger
+from loracast.training import IGNORED, Example, Meter, Numbers, TrainConfig, train
 from loracast.training._loop import _Run
 
 

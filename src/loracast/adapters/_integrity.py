@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from loracast.adapters._sync import sync_files
 from loracast.errors import AdapterError, DamageWarning, StorageError
+from loracast.files import sync_files
 
 __all__ = [
     "check_digests",

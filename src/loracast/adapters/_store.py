@@ -25,14 +25,7 @@ from loracast.adapters._integrity import (
     parse_finite,
     text_sha256,
 )
-from loracast.adapters._lora import (
-    AdapterConfig,
-    head_bias,
-    lora_shapes,
-    peft_config,
-    quiet_peft,
-)
-from loracast.adapters._sync import sync_files
+from loracast.adapters._lora import AdapterConfig, head_bias, lora_shapes, peft_config, quiet_peft
 from loracast.backbone import (
     Backbone,
     ValueShape,
@@ -43,6 +36,7 @@ from loracast.backbone import (
     values_of,
 )
 from loracast.errors import AdapterError, LoracastError, StorageError, faults_in_one_line
+from loracast.files import sync_files
 
 __all__ = [
     "MANIFEST",

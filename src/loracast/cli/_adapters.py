@@ -22,8 +22,7 @@ Folder = Annotated[
 @app.command("inspect")
 def inspect(folder: Folder, as_json: AsJson = False) -> None:
     """Show what an adapter belongs to and how it was trained."""
-    from loracast.adapters import read_manifest
-    from loracast.api import adapter_folder
+    from loracast.adapters import adapter_folder, read_manifest
 
     manifest = read_manifest(adapter_folder(folder))
     facts = manifest.model_dump(mode="json")
@@ -50,8 +49,7 @@ def merge(
     as_json: AsJson = False,
 ) -> None:
     """Fold an adapter into its base: plain Hugging Face weights, full vocabulary."""
-    from loracast.adapters import merge_adapter
-    from loracast.api import adapter_folder
+    from loracast.adapters import adapter_folder, merge_adapter
 
     merge_adapter(adapter_folder(folder), out, model=model)
     if as_json:

@@ -30,8 +30,8 @@ from loracast.errors import ConfigError
 from loracast.flops import format_flops
 
 if TYPE_CHECKING:
+    from loracast.annotation import Annotation
     from loracast.series import Panel
-    from loracast.tasks.annotation import Annotation
 
 __all__ = ["annotate"]
 
@@ -103,7 +103,7 @@ def annotate(
         raise ConfigError("got --bare and --adapter; expected one of them")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ConfigError(f"got --threshold {threshold}; expected 0 to 1")
-    from loracast.tasks.annotation import LANGUAGES
+    from loracast.annotation import LANGUAGES
 
     if lang not in LANGUAGES:
         raise ConfigError(f"got --lang {lang!r}; expected one of {', '.join(LANGUAGES)}")
@@ -111,7 +111,8 @@ def annotate(
     if out is not None and form == "label-studio":
         check_config(out, _has_timestamps(panel))
 
-    from loracast.api import Annotator, check_caption_font, note_of_skipped, plot_annotations
+    from loracast.annotation import Annotator, check_caption_font, plot_annotations
+    from loracast.series import note_of_skipped
 
     if plot is not None:
         check_caption_font(lang)
@@ -187,7 +188,7 @@ def _notes(made: Sequence[Annotation], least: int) -> list[str]:
 
 def _tell(panel: Panel, made: list[Annotation], form: str, lang: str, out: Path | None) -> None:
     """The answers, onto stdout or into a file."""
-    from loracast.tasks.annotation import label_studio_task, prose, write_csv
+    from loracast.annotation import label_studio_task, prose, write_csv
 
     def write(to: Path) -> None:
         if form == "csv":
@@ -220,7 +221,7 @@ def _has_timestamps(panel: Panel) -> bool:
 def _records(panel: Panel, made: list[Annotation]) -> list[Any]:
     import numpy as np
 
-    from loracast.tasks.annotation import AnnotatedSeries
+    from loracast.annotation import AnnotatedSeries
 
     def index(times: np.ndarray) -> tuple[Any, ...]:
         if np.issubdtype(times.dtype, np.datetime64):

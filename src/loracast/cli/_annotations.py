@@ -19,14 +19,14 @@ from loracast.cli._output import check_apart, check_target, print_json, write_wh
 from loracast.errors import AnnotationError, ConfigError
 
 if TYPE_CHECKING:
-    from loracast.studies.annotation import (
+    from loracast.annotation import (
         Agreement,
+        AnnotatedSeries,
         RuleTeacher,
         ServerConfig,
         Teacher,
         TeacherLabel,
     )
-    from loracast.tasks.annotation import AnnotatedSeries
 
 __all__ = ["app"]
 
@@ -136,14 +136,14 @@ def generate(
     if form == "label-studio":
         check_config(out, timestamps=False)
 
-    from loracast.cli._progress import Watcher
-    from loracast.studies.annotation import (
+    from loracast.annotation import (
         LatentTeacher,
         OpenAITeacher,
         Prices,
         ServerConfig,
         generate_labelled,
     )
+    from loracast.cli._progress import Watcher
 
     config: ServerConfig | None = None
     if model is not None:
@@ -216,8 +216,8 @@ def import_(
     check_apart({"FILE": file, "--rejected": log})
     check_apart({"--out": out, "--rejected": log})
 
+    from loracast.annotation import Agreement, LatentTeacher, read_labelled
     from loracast.cli._progress import Watcher
-    from loracast.studies.annotation import Agreement, LatentTeacher, read_labelled
 
     records = read_labelled(file)
     if fields:
@@ -245,8 +245,8 @@ def audit(
     _one_of("--rules", rules, RULES)
     whole("--seed", seed, 0)
 
+    from loracast.annotation import audit_labels, read_labelled
     from loracast.cli._progress import Watcher
-    from loracast.studies.annotation import audit_labels, read_labelled
 
     records = read_labelled(file)
     with Watcher() as watcher:
@@ -269,7 +269,7 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _agreed(text: str | None) -> tuple[str, ...]:
-    from loracast.tasks.annotation import LABEL_FIELDS
+    from loracast.annotation import LABEL_FIELDS
 
     if text is None:
         return LABEL_FIELDS
@@ -283,7 +283,7 @@ def _agreed(text: str | None) -> tuple[str, ...]:
 
 
 def _rule_teacher(rules: str, advance: Any) -> RuleTeacher:
-    from loracast.studies.annotation import RuleTeacher
+    from loracast.annotation import RuleTeacher
 
     return RuleTeacher(rules, advance)
 
@@ -297,13 +297,13 @@ def _filtered(
     rule: str,
     fill: bool = True,
 ) -> Agreement:
-    from loracast.studies.annotation import filter_agreement
+    from loracast.annotation import filter_agreement
 
     return filter_agreement(items, labels, ruled, fields, teacher=teacher, rule=rule, fill=fill)
 
 
 def _write(result: Agreement, out: Path, form: str, log: Path | None, n: int) -> dict[str, Any]:
-    from loracast.studies.annotation import write_labelled, write_rejections
+    from loracast.annotation import write_labelled, write_rejections
 
     if log is not None:
         write_whole(log, lambda to: write_rejections(to, result.rejections))

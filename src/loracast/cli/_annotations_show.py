@@ -11,8 +11,7 @@ import typer
 from loracast.cli._output import print_json
 
 if TYPE_CHECKING:
-    from loracast.studies.annotation import OpenAITeacher
-    from loracast.tasks.annotation import AnnotatedSeries
+    from loracast.annotation import AnnotatedSeries, OpenAITeacher
 
 __all__ = ["report_rows", "show_audit", "show_plan"]
 

@@ -111,7 +111,7 @@ def train(
     _check_lengths(min_length, max_length)
     dials = {"learning_rate": learning_rate, "batch_size": batch_size}
 
-    from loracast.studies.annotation import train_annotator
+    from loracast.annotation import train_annotator
 
     with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         result = train_annotator(
@@ -149,7 +149,7 @@ def train(
 
 
 def _fields(text: str) -> tuple[str, ...]:
-    from loracast.tasks.annotation import LABEL_FIELDS, SERIES_FIELDS
+    from loracast.annotation import LABEL_FIELDS, SERIES_FIELDS
 
     names = {"labels": LABEL_FIELDS, "all": SERIES_FIELDS}
     return names.get(text) or tuple(name.strip() for name in text.split(","))
@@ -290,7 +290,7 @@ def evaluate(
     if out is not None and not tune:
         raise ConfigError("got --out without --tune; there is nothing to keep")
 
-    from loracast.studies.annotation import evaluate_file
+    from loracast.annotation import evaluate_file
 
     with ledger_at(ledger, ledger_name) as charged, Watcher() as watcher:
         found = evaluate_file(

@@ -117,7 +117,7 @@ def backtest(
         train = panel_of(train_data, id_col, time_col, target_cols, sort)
     names = split_names(methods)
 
-    from loracast.api import backtest_panel
+    from loracast.forecasting import backtest_panel
 
     with Watcher() as watcher:
         found = backtest_panel(

@@ -43,7 +43,7 @@ def lotka_volterra(
 ) -> None:
     """Predator-prey systems, a quarter of each regime, over 200 time units."""
     _check(out, n, seed, steps)
-    from loracast.series import generate_lotka_volterra
+    from loracast.synthetic import generate_lotka_volterra
 
     _write(generate_lotka_volterra(n, seed, steps), out, as_json)
 
@@ -54,7 +54,7 @@ def ou(
 ) -> None:
     """Ornstein-Uhlenbeck paths: noise that is pulled back to a mean."""
     _check(out, n, seed, steps)
-    from loracast.series import generate_ou
+    from loracast.synthetic import generate_ou
 
     _write(generate_ou(n, seed, steps), out, as_json)
 
@@ -87,7 +87,8 @@ def _check(out: Path, n: int, seed: int, steps: int) -> None:
 
 
 def _write(panel: Panel, out: Path, as_json: bool) -> None:
-    from loracast.series import sha256_of_file, write_panel
+    from loracast.files import sha256_of_file
+    from loracast.series import write_panel
 
     write_panel(panel, out)
     panel.meta["sha256"] = sha256_of_file(out)
@@ -113,7 +114,8 @@ def _facts(panel: Panel, file: Path) -> dict[str, Any]:
 def _regimes(panel: Panel) -> dict[str, int] | None:
     """Systems of each regime; None unless every series has two channels of positive numbers."""
     from loracast.errors import DataError
-    from loracast.series import REGIMES, classify_regime
+    from loracast.series import classify_regime
+    from loracast.synthetic import REGIMES
 
     if panel.n_channels != 2:
         return None

@@ -67,7 +67,7 @@ def fit(
         "targets": "all" if names == ["all"] else names,
     }
 
-    from loracast.api import Forecaster
+    from loracast.forecasting import Forecaster
 
     forecaster = Forecaster.from_pretrained(model, codec, seed=seed)
     with Watcher() as watcher:

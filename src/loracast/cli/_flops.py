@@ -165,7 +165,7 @@ def _table(name: str, context: int, rank: int, as_json: bool) -> None:
 
 
 def _mao2025(as_json: bool) -> None:
-    from loracast.flops._published import mao2025_table10, mao2025_table14
+    from loracast.flops import mao2025_table10, mao2025_table14
 
     tables = {
         "table10": ("Mao 2025, table 10: steps in 1e17 FLOPs (B=4)", mao2025_table10()),
@@ -199,7 +199,7 @@ def _facts(row: Any) -> dict[str, Any]:
 
 
 def _steps(context: int, rank: int, as_json: bool) -> None:
-    from loracast.flops._published import step_by_convention
+    from loracast.flops import step_by_convention
 
     rows = step_by_convention(context, rank or 4)
     if as_json:
@@ -212,7 +212,7 @@ def _steps(context: int, rank: int, as_json: bool) -> None:
 
 
 def _agreement(as_json: bool) -> None:
-    from loracast.flops._agreement import agreement_table, worst_error
+    from loracast.flops import agreement_table, worst_error
 
     rows = agreement_table()
     if as_json:

@@ -95,18 +95,16 @@ def forecast(
         raise ConfigError("got --adapter and --codec; an adapter brings its own codec: drop one")
     panel = panel_of(file, id_col, time_col, target_cols, sort, strict)
 
-    from loracast.api import (
+    from loracast.forecasting import (
         Forecaster,
         check_levels,
         check_quantiles,
         check_size,
         draw_forecast,
         enough_samples,
-        facts_of_skipped,
         frame_of_samples,
-        note_of_skipped,
-        usable_series,
     )
+    from loracast.series import facts_of_skipped, note_of_skipped, usable_series
 
     levels, shares = check_levels(level or [80.0]), check_quantiles(quantile or [])
     samples = enough_samples(samples, levels, shares)

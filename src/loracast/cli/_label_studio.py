@@ -25,7 +25,7 @@ def check_config(tasks: Path, timestamps: bool) -> Path:
     Raises:
         StorageError: a file is there that says something else.
     """
-    from loracast.tasks.annotation import label_studio_config
+    from loracast.annotation import label_studio_config
 
     path = tasks.with_suffix(".xml")
     wanted = label_studio_config(timestamps).encode()
@@ -43,7 +43,7 @@ def write_config(tasks: Path, timestamps: bool) -> Path:
     Raises:
         StorageError: as `check_config`, or it cannot be written.
     """
-    from loracast.tasks.annotation import label_studio_config
+    from loracast.annotation import label_studio_config
 
     path = check_config(tasks, timestamps)
     write_whole(path, lambda to: to.write_text(label_studio_config(timestamps), "utf-8"))

@@ -10,7 +10,8 @@ import typer
 from loracast.cli._options import AsJson, ledger_place
 from loracast.cli._output import print_json
 from loracast.errors import StorageError
-from loracast.flops import Ledger, LedgerEntry, format_flops, parse_flops
+from loracast.flops import format_flops, parse_flops
+from loracast.ledger import Ledger, LedgerEntry
 
 __all__ = ["app"]
 

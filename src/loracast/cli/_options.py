@@ -12,7 +12,7 @@ import typer
 from loracast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loracast.flops import Ledger
+    from loracast.ledger import Ledger
     from loracast.series import Panel
 
 __all__ = [
@@ -106,7 +106,7 @@ def ledger_at(where: str | None, name: str = "default") -> Iterator[Ledger | Non
     if where is None:
         yield None
         return
-    from loracast.flops import Ledger
+    from loracast.ledger import Ledger
 
     with Ledger(ledger_place(where), name=name) as ledger:
         yield ledger

@@ -24,8 +24,9 @@ def pretrain(
     as_json: AsJson = False,
 ) -> None:
     """Pretrain a base; the same command goes on where a killed one stopped."""
-    from loracast.studies import changed_recipe, load_pretrain_recipe
-    from loracast.studies import pretrain as run
+    from loracast.pretraining import load_pretrain_recipe
+    from loracast.pretraining import pretrain as run
+    from loracast.studies import changed_recipe
 
     chosen = changed_recipe(
         load_pretrain_recipe(recipe), {"start": None if start is None else str(start)}

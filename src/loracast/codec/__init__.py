@@ -7,20 +7,15 @@ values (T, C) --fit--> State --encode--> symbol ids (L,) --decode--> values (T, 
 from __future__ import annotations
 
 from loracast.codec._base import Codec, Encoded, Grammar, State
-from loracast.codec._continuous import MAX_CHANNELS, N_STATICS, ContinuousCodec
-from loracast.codec._registry import CODECS, PRESETS, make_codec
-from loracast.codec._report import RoundTrip, round_trip_report
+from loracast.codec._continuous import ContinuousCodec
+from loracast.codec._registry import make_codec
+from loracast.codec._report import round_trip_report
 
 __all__ = [
-    "CODECS",
-    "MAX_CHANNELS",
-    "N_STATICS",
-    "PRESETS",
     "Codec",
     "ContinuousCodec",
     "Encoded",
     "Grammar",
-    "RoundTrip",
     "State",
     "make_codec",
     "round_trip_report",

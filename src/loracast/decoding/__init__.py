@@ -12,17 +12,17 @@ from __future__ import annotations
 from loracast.decoding._automaton import TokenAutomaton
 from loracast.decoding._guide import Choice, Guide
 from loracast.decoding._guided import Guided, GuidedAnswer, guided_answers, plan_guided
-from loracast.decoding._plan import Work, plan_work
+from loracast.decoding._plan import MAX_ROWS, Work, plan_work
 from loracast.decoding._sample import Sampled, sample_paths
-from loracast.decoding._values import SampledValues, plan_values, sample_values
+from loracast.decoding._values import plan_values, sample_values
 
 __all__ = [
+    "MAX_ROWS",
     "Choice",
     "Guide",
     "Guided",
     "GuidedAnswer",
     "Sampled",
-    "SampledValues",
     "TokenAutomaton",
     "Work",
     "guided_answers",

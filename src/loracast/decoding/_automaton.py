@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loracast.codec._base import Grammar
+from loracast.codec import Grammar
 from loracast.errors import CodecError
 
 __all__ = ["Tables", "TokenAutomaton", "stack"]

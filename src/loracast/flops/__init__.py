@@ -11,33 +11,35 @@ Knows shapes and numbers of FLOPs; it knows neither weights nor tasks.
 
 from __future__ import annotations
 
+from loracast.flops._agreement import agreement_table, counted_flops, worst_error
 from loracast.flops._architecture import Architecture
-from loracast.flops._convention import Convention, get_convention
+from loracast.flops._conventions import CONVENTIONS, get_convention
 from loracast.flops._cost import CostTable
-from loracast.flops._entries import Charge, LedgerEntry, run_of
-from loracast.flops._ledger import Ledger
 from loracast.flops._lora import LoraSpec
 from loracast.flops._planner import Plan, PlannedStage
+from loracast.flops._published import mao2025_table10, mao2025_table14, step_by_convention
 from loracast.flops._trained import NEWTON_SCHULZ_STEPS, muon_takes, trained_parameters
 from loracast.flops._units import format_flops, parse_flops
 from loracast.flops._values import ValueSpec
 
 __all__ = [
+    "CONVENTIONS",
     "NEWTON_SCHULZ_STEPS",
     "Architecture",
-    "Charge",
-    "Convention",
     "CostTable",
-    "Ledger",
-    "LedgerEntry",
     "LoraSpec",
     "Plan",
     "PlannedStage",
     "ValueSpec",
+    "agreement_table",
+    "counted_flops",
     "format_flops",
     "get_convention",
+    "mao2025_table10",
+    "mao2025_table14",
     "muon_takes",
     "parse_flops",
-    "run_of",
+    "step_by_convention",
     "trained_parameters",
+    "worst_error",
 ]

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loracast.flops._architecture import Architecture
-from loracast.flops._convention import get_convention
+from loracast.flops._conventions import get_convention
 from loracast.flops._lora import LoraSpec
 from loracast.flops._trained import OPTIMIZERS, muon_takes, trained_parameters
 

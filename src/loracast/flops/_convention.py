@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from loracast.errors import ConfigError
 from loracast.flops._architecture import Architecture
@@ -16,9 +16,7 @@ from loracast.flops._cost import CostTable
 from loracast.flops._lora import LoraSpec
 from loracast.flops._trained import OPTIMIZERS, Parameter
 
-__all__ = ["CONVENTIONS", "Convention", "get_convention"]
-
-CONVENTIONS = ("coursework", "exact", "mao2025")
+__all__ = ["Convention"]
 
 
 class Convention(ABC):
@@ -157,28 +155,3 @@ class Convention(ABC):
         return self.prefill(arch, batch, length, lora) + self.decode(
             arch, rows * fed, rows * keys, rows * sampled, lora
         )
-
-
-def get_convention(name: str, **options: Any) -> Convention:
-    """The convention of this name: `exact`, `coursework` or `mao2025`.
-
-    Raises:
-        ConfigError: unknown name or option.
-    """
-    from loracast.flops._coursework import Coursework
-    from loracast.flops._exact import Exact
-    from loracast.flops._mao2025 import Mao2025
-
-    kinds: dict[str, type[Convention]] = {
-        "exact": Exact,
-        "coursework": Coursework,
-        "mao2025": Mao2025,
-    }
-    if name not in kinds:
-        raise ConfigError(f"convention: got {name!r}, expected one of {', '.join(CONVENTIONS)}")
-    try:
-        return kinds[name](**options)
-    except TypeError:
-        raise ConfigError(
-            f"convention {name}: options {sorted(options)} are not all known to it"
-        ) from None

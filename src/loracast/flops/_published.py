@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from loracast.flops._architecture import Architecture
-from loracast.flops._convention import get_convention
+from loracast.flops._conventions import get_convention
 from loracast.flops._lora import LoraSpec
 
 __all__ = ["PublishedRow", "mao2025_table10", "mao2025_table14", "step_by_convention"]

@@ -5,7 +5,6 @@ Knows nothing of what the numbers mean. Every way a file can be unusable ends in
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -18,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from loracast.errors import DataError, LoracastError, StorageError
+from loracast.files import sha256_of_file
 from loracast.series._frames import LONGEST_ID, panel_from_frame, panel_to_frame
 from loracast.series._panel import Panel
 
-__all__ = ["read_panel", "sha256_of_file", "write_hdf5", "write_panel"]
+__all__ = ["read_panel", "write_hdf5", "write_panel"]
 
 CSV_SUFFIXES = (".csv",)
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -29,20 +29,6 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 # What `meta` says of where a panel was read from; not stored again.
 SOURCE_FACTS = ("path", "sha256", "backend", "notes", "skipped", "per_series")
 SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + HDF5_SUFFIXES
-
-
-def sha256_of_file(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal.
-
-    Raises:
-        DataError: the file is missing or cannot be read.
-    """
-    _check_file(Path(path))
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as problem:
-        raise DataError(f"{path}: cannot be read ({problem.strerror})") from problem
 
 
 def read_panel(
@@ -97,13 +83,6 @@ def read_panel(
         raise DataError(f"{path}: {problem}") from problem
     panel.meta.update(path=str(path), sha256=digest)
     return panel
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; expected a file")
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
 
 
 def _one_line(problem: BaseException) -> str:

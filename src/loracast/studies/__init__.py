@@ -7,30 +7,21 @@ PretrainRecipe --pretrain--> weights of the embedded base
 
 from __future__ import annotations
 
-from loracast.studies._data import StudyData, load_data
-from loracast.studies._plan import Choice, StudyPlan, plan_study
-from loracast.studies._pretrain import PretrainRecipe, load_pretrain_recipe, pretrain
+from loracast.studies._plan import StudyPlan, plan_study
 from loracast.studies._recipe import Recipe, changed_recipe, load_recipe
 from loracast.studies._report import write_report
+from loracast.studies._report_data import read_report_data
 from loracast.studies._run import run_study
-from loracast.studies._schema import StudyResult, make_verdict, read_result
-from loracast.studies._stages import StudyProgress
+from loracast.studies._schema import StudyResult, read_result
 
 __all__ = [
-    "Choice",
-    "PretrainRecipe",
     "Recipe",
-    "StudyData",
     "StudyPlan",
-    "StudyProgress",
     "StudyResult",
     "changed_recipe",
-    "load_data",
-    "load_pretrain_recipe",
     "load_recipe",
-    "make_verdict",
     "plan_study",
-    "pretrain",
+    "read_report_data",
     "read_result",
     "run_study",
     "write_report",

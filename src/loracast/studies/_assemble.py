@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from loracast.api import Engine, sample_quantiles
 from loracast.backbone import EMBEDDED_DIR
 from loracast.evaluation import resolves
+from loracast.forecasting import Engine, sample_quantiles
 from loracast.studies._report_data import (
     ContextRow,
     ExampleForecast,
@@ -34,12 +34,12 @@ from loracast.studies._schema import (
     make_verdict,
     write_result,
 )
-from loracast.studies._stages import Run
+from loracast.studies._state import Run
 from loracast.studies._validation import validation_forecasts
 from loracast.training import machine_facts, resolved_precision
 
 if TYPE_CHECKING:
-    from loracast.studies._run import Findings
+    from loracast.studies._state import Findings
 
 __all__ = ["assemble"]
 

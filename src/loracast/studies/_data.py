@@ -9,17 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from loracast.errors import DataError
-from loracast.series import (
-    Panel,
-    classify_regime,
-    generate_lotka_volterra,
-    read_panel,
-    seen_record,
-    sha256_of_file,
-    split_panel,
-)
+from loracast.files import sha256_of_file
+from loracast.series import Panel, classify_regime, read_panel, seen_record, split_panel
 from loracast.studies._recipe import Recipe
 from loracast.studies._schema import DataInfo
+from loracast.synthetic import generate_lotka_volterra
 
 __all__ = ["StudyData", "load_data"]
 

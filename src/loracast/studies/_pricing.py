@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from loracast.adapters import AdapterConfig
-from loracast.api import Engine, FitPlan
 from loracast.codec import Grammar, make_codec
 from loracast.decoding import TokenAutomaton, plan_work
 from loracast.flops import Architecture, LoraSpec, PlannedStage
+from loracast.forecasting import Engine, FitPlan
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._validation import validation_forecasts
-from loracast.tasks import Example
-from loracast.training import Meter, TrainConfig
+from loracast.training import Example, Meter, TrainConfig
 
 if TYPE_CHECKING:
-    from loracast.flops import Ledger
+    from loracast.ledger import Ledger
 
 __all__ = ["CALIBRATION_SAMPLES", "Pricer", "shortest", "training_flops", "validation_count"]
 

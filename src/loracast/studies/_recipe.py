@@ -24,26 +24,14 @@ from pydantic import (
 from loracast.adapters import AdapterConfig
 from loracast.errors import ConfigError, faults_in_one_line
 from loracast.flops import parse_flops
-from loracast.training import TrainConfig
+from loracast.training import TrainConfig, rising_shares
 
-__all__ = ["Recipe", "changed_recipe", "load_recipe", "rising_shares"]
+__all__ = ["Recipe", "changed_recipe", "load_recipe"]
 
 MOST_GENERATED = 1_000_000  # series of 100 steps and two channels: 1.6 GB
 
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-def rising_shares(value: tuple[float, float]) -> tuple[float, float]:
-    """Two shares of a window, the smaller one first.
-
-    Raises:
-        ValueError: anything else.
-    """
-    low, high = value
-    if not 0 < low <= high <= 1:
-        raise ValueError(f"got {low:g} to {high:g}; expected two shares, 0 < first <= second <= 1")
-    return value
 
 
 class _Part(BaseModel):

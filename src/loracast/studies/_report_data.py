@@ -10,13 +10,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from loracast.studies._schema import (
-    Number,
-    Record,
-    dump_json,
-    load_json,
-    write_text_atomically,
-)
+from loracast.studies._schema import Number, Record, dump_json, load_json, write_text_atomically
 
 __all__ = [
     "ContextRow",

@@ -10,18 +10,18 @@ import datetime as dt
 import platform
 import shutil
 import time
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from loracast.api import Engine, baseline_rows, missing_row, score_samples
 from loracast.codec import make_codec
 from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.evaluation import GlobalMLP
-from loracast.flops import Ledger, parse_flops
+from loracast.flops import parse_flops
+from loracast.forecasting import Engine, baseline_rows, missing_row, score_samples
+from loracast.ledger import Ledger
 from loracast.studies._assemble import assemble
 from loracast.studies._data import load_data
 from loracast.studies._recipe import Recipe
@@ -35,42 +35,14 @@ from loracast.studies._search import (
     search,
     search_rival,
 )
-from loracast.studies._stages import (
-    Quiet,
-    Run,
-    StudyProgress,
-    calibration_flops,
-    forecast_stage,
-    train_stage,
-)
+from loracast.studies._stages import calibration_flops, forecast_stage, train_stage
+from loracast.studies._state import Findings, Run
 from loracast.studies._workspace import Workspace
+from loracast.training import Quiet, StudyProgress
 
-__all__ = ["Findings", "run_study"]
+__all__ = ["run_study"]
 
 MLP_FILE = "global_mlp.safetensors"
-
-
-@dataclass
-class Findings:
-    """What the stages found, for the result and the report.
-
-    Args:
-        stages: name -> facts, in the order they ran.
-        rows: method -> scores and cost.
-        points: method -> (N, H, C) point forecasts.
-        samples: method -> (N, S, H, C).
-        chosen: learning_rate, rank and window the search settled on.
-        choices: part of the search -> how its choice was made, see `Choice`.
-        stopped: where and why the budget ended, or "".
-    """
-
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    points: dict[str, np.ndarray] = field(default_factory=dict)
-    samples: dict[str, np.ndarray] = field(default_factory=dict)
-    chosen: dict[str, Any] = field(default_factory=dict)
-    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stopped: str = ""
 
 
 def _global_mlp(run: Run) -> tuple[GlobalMLP | None, str]:

@@ -17,11 +17,12 @@ import numpy as np
 from loracast.adapters import AdapterConfig
 from loracast.studies._choice import Candidate, choose
 from loracast.studies._recipe import Recipe
-from loracast.studies._stages import Run, train_stage
+from loracast.studies._stages import train_stage
+from loracast.studies._state import Run
 from loracast.studies._validation import validation_forecast_flops
 
 if TYPE_CHECKING:
-    from loracast.studies._run import Findings
+    from loracast.studies._state import Findings
 
 __all__ = ["FULL", "adapter_of", "affordable_steps", "decided", "search", "search_rival"]
 

@@ -7,102 +7,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from loracast.adapters import AdapterConfig, check_adapter, lora_parameters
-from loracast.api import Engine, FitPlan, calibrate_spread, model_notes
 from loracast.errors import AdapterError, BudgetExceeded, DamageWarning
-from loracast.flops import Ledger
-from loracast.studies._data import StudyData
+from loracast.forecasting import Engine, calibrate_spread, model_notes
 from loracast.studies._pricing import CALIBRATION_SAMPLES, training_flops
-from loracast.studies._recipe import Recipe
+from loracast.studies._state import Run
 from loracast.studies._validation import validation_forecast_flops, validation_mae
-from loracast.studies._workspace import Workspace
 from loracast.training import Progress, TrainConfig
 
 __all__ = [
-    "Quiet",
-    "Run",
-    "StudyProgress",
     "calibration_flops",
     "forecast_stage",
     "train_stage",
 ]
-
-
-class StudyProgress(Protocol):
-    """Who is told how far a study is."""
-
-    def stage(self, name: str, total: int | None) -> None:
-        """A stage begins; `total` steps are expected, None if unknown."""
-
-    def advance(self, n: int, text: str = "") -> None:
-        """So many steps were done."""
-
-
-class Quiet:
-    """Tells nobody."""
-
-    def stage(self, name: str, total: int | None) -> None:
-        """Ignored."""
-
-    def advance(self, n: int, text: str = "") -> None:
-        """Ignored."""
-
-
-@dataclass
-class Run:
-    """What all stages share."""
-
-    recipe: Recipe
-    data: StudyData
-    workspace: Workspace
-    ledger: Ledger
-    progress: StudyProgress
-    codec: dict[str, Any] = field(default_factory=dict)  # calibrated on the training series
-
-    def plan(self, window_steps: int | None = None) -> FitPlan:
-        """Windows for training; the default is context + longest horizon."""
-        recipe = self.recipe
-        window = window_steps or recipe.context + recipe.horizon
-        return FitPlan(
-            window_steps=window,
-            stride=min(recipe.stride, window),
-            context_range=recipe.context_range,
-            context_steps=recipe.context,
-        )
-
-    def training(
-        self, steps: int, learning_rate: float | None = None, seed: int | None = None
-    ) -> TrainConfig:
-        """The recipe's dials for a stage of so many steps; the seed is the recipe's by default."""
-        update: dict[str, Any] = {
-            "steps": steps,
-            "seed": self.recipe.seed if seed is None else seed,
-        }
-        if learning_rate is not None:
-            update["learning_rate"] = learning_rate
-        update["warmup_steps"] = min(self.recipe.training.warmup_steps, max(1, steps // 10))
-        return self.recipe.training.model_copy(update=update)
-
-    def open(
-        self, adapter: AdapterConfig, random_start: bool = False, seed: int | None = None
-    ) -> Engine:
-        """The base with fresh trainable weights, drawn with the recipe's seed or another."""
-        drawn = self.recipe.seed if seed is None else seed
-        engine = Engine.open(
-            self.recipe.model, self.codec, random_start=drawn if random_start else None
-        )
-        engine.attach(adapter, drawn)
-        return engine
-
-    def validation(self, engine: Engine) -> Any:
-        """Validation examples: always the full window, so that stages can be compared."""
-        return engine.validation_examples(self.data.validation, self.plan())
 
 
 def train_stage(

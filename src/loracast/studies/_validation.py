@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loracast.api import Engine
 from loracast.errors import DataError
+from loracast.forecasting import Engine
 from loracast.studies._data import StudyData
 from loracast.studies._recipe import Recipe
 
 if TYPE_CHECKING:
-    from loracast.studies._stages import Run
+    from loracast.studies._state import Run
 
 __all__ = [
     "ValidationForecasts",

@@ -1,23 +1,30 @@
 """One readable loop over token batches: meters, checkpoints, resumes exactly."""
 
-from loracast.training._batches import Batch, collate
-from loracast.training._config import TrainConfig
-from loracast.training._loop import BatchSource, Progress, TrainResult, train, validation_loss
+from __future__ import annotations
+
+from loracast.training._config import TrainConfig, rising_shares
+from loracast.training._example import IGNORED, Example, Numbers, SoftLabel
+from loracast.training._loop import BatchSource, Progress, TrainResult, train
 from loracast.training._machine import Machine, bf16_pays, machine_facts, resolved_precision
 from loracast.training._meter import Meter
+from loracast.training._progress import Quiet, StudyProgress
 
 __all__ = [
-    "Batch",
+    "IGNORED",
     "BatchSource",
+    "Example",
     "Machine",
     "Meter",
+    "Numbers",
     "Progress",
+    "Quiet",
+    "SoftLabel",
+    "StudyProgress",
     "TrainConfig",
     "TrainResult",
     "bf16_pays",
-    "collate",
     "machine_facts",
     "resolved_precision",
+    "rising_shares",
     "train",
-    "validation_loss",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from loracast.backbone import NumberBatch, number_batch
-from loracast.tasks import IGNORED, Example
+from loracast.training._example import IGNORED, Example
 
 __all__ = ["Batch", "SoftTargets", "collate", "padded_length"]
 

@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from loracast.adapters import sync_files, sync_folder
 from loracast.errors import DamageWarning, StorageError
+from loracast.files import sync_files, sync_folder
 
 __all__ = [
     "Checkpoint",

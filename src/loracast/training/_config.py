@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["TrainConfig"]
+__all__ = ["TrainConfig", "rising_shares"]
 
 
 class TrainConfig(BaseModel):
@@ -58,3 +58,15 @@ class TrainConfig(BaseModel):
     log_every: int = Field(default=10, ge=1)
     value_noise: float = Field(default=0.0, ge=0)
     seed: int = Field(default=0, ge=0)
+
+
+def rising_shares(value: tuple[float, float]) -> tuple[float, float]:
+    """Two shares of a window, the smaller one first.
+
+    Raises:
+        ValueError: anything else.
+    """
+    low, high = value
+    if not 0 < low <= high <= 1:
+        raise ValueError(f"got {low:g} to {high:g}; expected two shares, 0 < first <= second <= 1")
+    return value

@@ -20,7 +20,6 @@ import torch
 
 from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
 from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
-from loracast.tasks import Example
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
     Checkpoint,
@@ -30,6 +29,7 @@ from loracast.training._checkpoint import (
     write_checkpoint,
 )
 from loracast.training._config import TrainConfig
+from loracast.training._example import Example
 from loracast.training._loss import batch_loss
 from loracast.training._lost import check_lost_work
 from loracast.training._machine import resolved_precision

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 
 from loracast.backbone import History, NumberBatch, text_body, values_of
 from loracast.errors import ModelError
-from loracast.tasks import IGNORED
 from loracast.training._attention import short_attention
 from loracast.training._batches import Batch, SoftTargets
+from loracast.training._example import IGNORED
 
 __all__ = ["batch_loss", "scored_positions"]
 

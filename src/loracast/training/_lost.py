@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loracast.errors import DamageWarning, StorageError
-from loracast.flops import format_flops, run_of
-from loracast.tasks import Example
+from loracast.flops import format_flops
+from loracast.ledger import run_of
 from loracast.training._checkpoint import newest_step
+from loracast.training._example import Example
 from loracast.training._meter import Meter
 
 __all__ = ["check_lost_work"]

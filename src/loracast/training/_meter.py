@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 from loracast.flops import (
     Architecture,
     CostTable,
-    Ledger,
-    LedgerEntry,
     LoraSpec,
     ValueSpec,
     get_convention,
-    run_of,
     trained_parameters,
 )
-from loracast.tasks import IGNORED, Example
+from loracast.ledger import Ledger, LedgerEntry, run_of
 from loracast.training._attention import grouped_pays
 from loracast.training._batches import padded_length
+from loracast.training._example import IGNORED, Example
 from loracast.training._loss import scored_positions
 
 __all__ = ["SLICE", "Meter"]

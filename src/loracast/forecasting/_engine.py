@@ -1,0 +1,547 @@
+"""A model, its task and its costs under one roof: what a Forecaster and a study both drive.
+
+Knows panels of arrays, not frames and files. Every FLOP goes through the ledger it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loracast.adapters import (
+    AdapterConfig,
+    AdapterManifest,
+    attach_lora,
+    load_adapter,
+    lora_parameters,
+    read_manifest,
+    save_adapter,
+)
+from loracast.backbone import (
+    Backbone,
+    has_values,
+    load_backbone,
+    resolve_model,
+    symbol_ids,
+    values_of,
+)
+from loracast.codec import Codec, ContinuousCodec, make_codec
+from loracast.decoding import (
+    TokenAutomaton,
+    Work,
+    plan_values,
+    plan_work,
+    sample_paths,
+    sample_values,
+)
+from loracast.errors import AdapterError, CodecError, ConfigError, DataError, ModelError
+from loracast.flops import LoraSpec, get_convention
+from loracast.forecasting._bounds import hold, path_limits
+from loracast.forecasting._hindcast import (
+    HINDCAST_SAMPLES,
+    HINDCAST_STEPS,
+    context_factors,
+    hindcasts,
+)
+from loracast.forecasting._shown import (
+    check_positions,
+    default_context,
+    misfit,
+    told_together,
+    window_steps,
+)
+from loracast.forecasting._spread import widened
+from loracast.forecasting._task import ForecastTask, Prompt
+from loracast.forecasting._windows import ForecastWindows
+from loracast.ledger import Ledger
+from loracast.model import spending, work_sha256
+from loracast.series import Panel
+from loracast.training import Example, Meter, Progress, TrainConfig, TrainResult, train
+
+__all__ = ["Engine", "FitPlan", "calibrated"]
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """Which windows a model is trained on.
+
+    Args:
+        window_steps: T of a training window.
+        stride: steps between the starts of neighbouring windows.
+        context_range: share of a window that its scaling is fitted on, drawn for each example.
+        context_steps: context of the validation examples.
+        validation_rows: validation series used for the loss, at most.
+    """
+
+    window_steps: int
+    stride: int
+    context_range: tuple[float, float] = (0.3, 1.0)
+    context_steps: int = 70
+    validation_rows: int = 64
+
+
+def _times(spread: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Factors of a spread, () for none, all times one more."""
+    if factor == 1.0:
+        return spread
+    return tuple(factor * each for each in spread or (1.0,))
+
+
+class Engine:
+    """A backbone with the codec's symbols bound to its tokens, adapted or not.
+
+    Args:
+        backbone: a loaded model, already pruned to the codec's tokens.
+        codec: how numbers become symbols.
+        adapter: how the model is adapted; None while it is the bare base.
+        lora: what the adapter costs when it runs beside the base; None once merged.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        codec: Codec,
+        adapter: AdapterConfig | None = None,
+        lora: LoraSpec | None = None,
+    ) -> None:
+        self.backbone, self.codec = backbone, codec
+        self.adapter, self.lora = adapter, lora
+        vocabulary = backbone.vocabulary
+        ids = symbol_ids(backbone.tokenizer, codec.alphabet)
+        bos = backbone.bos_full_id
+        self.task = ForecastTask(
+            codec,
+            [int(i) for i in vocabulary.to_model(ids)],
+            None if bos is None else int(vocabulary.to_model([bos])[0]),
+            backbone.positions,
+        )
+        self.architecture = backbone.architecture
+        self.manifest: AdapterManifest | None = None
+        self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
+        self.held_paths = 0  # of the last `sample`, how many met the limits of `_bounds`
+
+    @classmethod
+    def open(
+        cls, model: str, codec: Codec | dict[str, Any] | None, *, random_start: int | None = None
+    ) -> Engine:
+        """Load a base and prune it to what the codec needs.
+
+        Without a codec numbers are shown as numbers where the model brings a value interface,
+        and as digits (`compact`) where it does not.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its tokenizer does not suit the codec.
+            CodecError: unknown codec or option.
+        """
+        if codec is None:
+            codec = {"name": "continuous" if has_values(resolve_model(model)) else "compact"}
+        made = codec if isinstance(codec, Codec) else make_codec(**codec)
+        backbone = load_backbone(model, random_start=random_start)
+        backbone.use_values(isinstance(made, ContinuousCodec), seed=random_start or 0)
+        backbone.prune(symbol_ids(backbone.tokenizer, made.alphabet))
+        return cls(backbone, made)
+
+    @classmethod
+    def load(cls, folder: Path, *, model: str | None = None, merge: bool = True) -> Engine:
+        """Load a saved adapter with its base.
+
+        Args:
+            folder: of `save`.
+            model: where the base is now, if it moved.
+            merge: fold the adapter into the weights, which costs nothing at decoding.
+
+        Raises:
+            AdapterError: not an adapter, of another base, damaged or edited.
+        """
+        manifest = read_manifest(folder)
+        try:
+            codec = make_codec(**manifest.codec)
+        except (CodecError, TypeError) as error:
+            raise AdapterError(f"the adapter in {folder} has no usable codec: {error}") from error
+        base = load_backbone(model or manifest.model, random_start=manifest.random_start)
+        base.use_values(manifest.values is not None)
+        lora = None if merge else manifest.adapter.spec(base.model)  # before PEFT wraps its layers
+        backbone, manifest = load_adapter(folder, base=base)
+        if manifest.adapter.method == "lora" and merge:
+            backbone.model = backbone.model.merge_and_unload()
+            backbone.model.eval()
+        engine = cls(backbone, codec, manifest.adapter, lora)
+        engine.manifest, engine.spread = manifest, manifest.spread
+        return engine
+
+    def attach(self, adapter: AdapterConfig, seed: int) -> None:
+        """Give the model fresh trainable weights.
+
+        Raises:
+            AdapterError: targets that the model does not have.
+            ModelError: it has an adapter already.
+        """
+        if self.adapter is not None:
+            raise ModelError("this model is adapted already; open the base again to start anew")
+        self.lora = adapter.spec(self.backbone.model)
+        self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
+        self.adapter = adapter
+
+    def identity(self) -> str:
+        """Of base, codec and adapter: what a forecast depends on beside its inputs."""
+        facts: dict[str, Any] = {
+            "base": self.backbone.base_sha256,
+            "codec": self.codec.config(),
+            "adapter": None if self.adapter is None else self.adapter.model_dump(mode="json"),
+            "saved": None if self.manifest is None else self.manifest.model_dump(mode="json"),
+        }
+        trained = lora_parameters(self.backbone.model) if self.manifest is None else {}
+        weights = [trained[name].detach().float().cpu().numpy() for name in sorted(trained)]
+        return work_sha256(facts, weights)
+
+    def validation_examples(self, panel: Panel | None, plan: FitPlan) -> list[Example]:
+        """The last window of each validation series, scaled from the plan's context."""
+        if panel is None:
+            return []
+        examples = []
+        for values in panel.values[: plan.validation_rows]:
+            window = values[-plan.window_steps :]
+            context = min(plan.context_steps, max(2, len(window) - 1))
+            if len(window) >= 2 and np.isfinite(window[:context]).any(axis=0).all():
+                examples.append(self.task.example(window, context))
+        return examples
+
+    def meter(
+        self,
+        ledger: Ledger,
+        stage: str,
+        validation: Sequence[Example] = (),
+        *,
+        optimizer: str = "adamw",
+    ) -> Meter:
+        """Prices training of this model for a stage of a ledger."""
+        return Meter(
+            ledger,
+            stage,
+            self.architecture,
+            self.lora,
+            validation,
+            values=self.backbone.value_spec,
+            device=next(self.backbone.model.parameters()).device.type,
+            optimizer=optimizer,
+        )
+
+    def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:
+        """Training windows of a panel under a plan."""
+        return ForecastWindows(
+            self.task,
+            panel,
+            window_steps=plan.window_steps,
+            stride=plan.stride,
+            batch_size=batch_size,
+            seed=seed,
+            context_range=plan.context_range,
+        )
+
+    def fit(
+        self,
+        panel: Panel,
+        validation: Sequence[Example],
+        plan: FitPlan,
+        training: TrainConfig,
+        *,
+        ledger: Ledger,
+        stage: str,
+        folder: Path,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> TrainResult:
+        """Train the attached adapter; see `training.train` for what may be raised."""
+        if self.adapter is None:
+            raise ModelError("nothing to train: attach an adapter first")
+        return train(
+            self.backbone.model,
+            self.windows(panel, plan, training.batch_size, training.seed),
+            training,
+            meter=self.meter(ledger, stage, validation, optimizer=training.optimizer),
+            folder=folder,
+            validation=validation,
+            progress=progress,
+        )
+
+    @property
+    def misfit(self) -> str:
+        """Why forecasts of the bare base would be noise; "" where nothing speaks against them."""
+        return "" if self.adapter is not None else misfit(self.backbone, self.codec)
+
+    def channel_groups(self, n_channels: int) -> list[slice]:
+        """Channels that are forecast together.
+
+        All, or one by one where there are more of them than the model has ever seen together: it
+        would go on with the others as constants.
+        """
+        known = None if self.backbone.card is None else self.backbone.card.channels
+        if known is not None and self.adapter is not None:
+            known = None if self.manifest is None else max(known, self.manifest.n_channels)
+        if known is None or n_channels <= known:
+            return [slice(0, n_channels)]
+        return [slice(c, c + 1) for c in range(n_channels)]
+
+    def window_steps(self, panel: Panel) -> int:
+        """Steps of a training window where nobody asked for a number; see `_shown`."""
+        return window_steps(self.task, panel)
+
+    def default_context(self, values: np.ndarray) -> int:
+        """Last steps of a history (T, C) shown where nobody asked for a number; see `_shown`."""
+        made_for = 0 if self.manifest is None else self.manifest.context_steps
+        groups = self.channel_groups(values.shape[1])
+        return min(default_context(self.task, values[:, group], made_for) for group in groups)
+
+    def _pieces(self, contexts: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Series by series, and of each its groups of channels."""
+        groups = self.channel_groups(contexts[0].shape[1]) if len(contexts) else []
+        return [context[:, group] for context in contexts for group in groups]
+
+    def prompts(self, contexts: Sequence[np.ndarray]) -> list[Prompt]:
+        """Encoded contexts, every step of them; several a series where channels go apart."""
+        return [self.task.prompt(piece) for piece in self._pieces(contexts)]
+
+    def _automata(self, prompts: Sequence[Prompt]) -> list[TokenAutomaton]:
+        made: dict[int, TokenAutomaton] = {}
+        for prompt in prompts:
+            if prompt.n_channels not in made:
+                made[prompt.n_channels] = TokenAutomaton.from_grammar(
+                    self.task.grammar(prompt.n_channels),
+                    self.task.token_ids,
+                    len(self.backbone.vocabulary.kept),
+                )
+        return [made[p.n_channels] for p in prompts]
+
+    def work_flops(self, work: Work, convention: str = "exact") -> float:
+        """What prefills and decode steps cost."""
+        rules = get_convention(convention)
+        values = self.backbone.value_spec
+        to_text = work.head_positions if values is None else 0
+        table = rules.decode(self.architecture, work.positions, work.cached, to_text, self.lora)
+        for rows, length in work.prefill:
+            heads = 1 if values is None else 0
+            table = table + rules.forward(self.architecture, rows, length, self.lora, heads)
+        if values is not None:
+            shown = work.prefill_positions + work.positions
+            table = table + values.forward(shown, work.head_positions)
+        return float(table.total)
+
+    def forecast_flops(
+        self,
+        contexts: Sequence[np.ndarray],
+        horizon: int,
+        samples: int,
+        convention: str = "exact",
+        *,
+        widen: bool | None = None,
+    ) -> float:
+        """The most a forecast can cost, before it runs; arguments as in `sample`."""
+        most = self.work_flops(self._plan(self.prompts(contexts), horizon, samples), convention)
+        if self._widens(widen, samples):
+            pieces = self._pieces(contexts)
+            made = hindcasts(pieces, [""] * len(pieces))
+            most += self._hindcast_flops(self.prompts([h.context for h in made]), convention)
+        return most
+
+    def _widens(self, widen: bool | None, samples: int) -> bool:
+        """Whether hindcasts are made: by default of an adapted model that samples numbers."""
+        if widen and not self.task.continuous:
+            raise ConfigError(
+                f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
+                "are sampled: use codec 'continuous', or leave widen out"
+            )
+        wanted = self.adapter is not None if widen is None else widen
+        return wanted and self.task.continuous and samples > 1
+
+    def _hindcast_flops(self, prompts: Sequence[Prompt], convention: str) -> float:
+        if not prompts:
+            return 0.0
+        return self.work_flops(self._plan(prompts, HINDCAST_STEPS, HINDCAST_SAMPLES), convention)
+
+    def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
+        lengths = [len(p.ids) for p in prompts]
+        if self.task.continuous:
+            return plan_values(lengths, horizon, n_samples=samples)
+        return plan_work(lengths, self._automata(prompts), horizon, n_samples=samples)
+
+    def sample(
+        self,
+        contexts: Sequence[np.ndarray],
+        keys: Sequence[str],
+        horizon: int,
+        *,
+        samples: int,
+        seed: int,
+        temperature: float = 1.0,
+        ledger: Ledger | None = None,
+        stage: str = "forecast",
+        kind: str = "generate",
+        progress: Callable[[int], None] | None = None,
+        widen: bool | None = None,
+    ) -> np.ndarray:
+        """Sampled futures of N contexts.
+
+        Args:
+            contexts: N arrays (T_n, C), NaN where a value is missing.
+            keys: N stable names; the draw of a series depends on (seed, key, sample) alone.
+            horizon: H steps.
+            samples: S paths a series.
+            seed: of the draws.
+            temperature: of the sampling.
+            ledger: charged before the work starts; None charges one that is thrown away.
+            stage: its name there.
+            kind: of work, as the ledger calls it.
+            progress: called with the number of steps just completed, N x S x H in all.
+            widen: draw samples apart, about their median, of a series whose own last steps the
+                model clearly misses when it forecasts them from before (see `_hindcast`); costs
+                two short forecasts more a series. None: of an adapted model that samples
+                numbers.
+
+        Returns:
+            (N, S, H, C) float64 in original units, each path inside the limits of `_bounds`;
+            `held_paths` says how many of the N x S met them.
+
+        Raises:
+            DataError: no series, an unusable context, a horizon or sample count below 1, or a
+                context that with its forecast is longer than the model's positions.
+            ConfigError: `widen` where no numbers are sampled.
+            BudgetExceeded: the ledger refuses.
+        """
+        if horizon < 1:
+            raise DataError(f"got horizon {horizon}; expected at least 1 step")
+        if samples < 1:
+            raise ConfigError(f"got {samples} samples; expected at least 1")
+        if len({c.shape[1] for c in contexts}) != 1:
+            raise DataError("got series with different numbers of channels; forecast them apart")
+        pieces, parts = self._pieces(contexts), len(self.channel_groups(contexts[0].shape[1]))
+        if parts > 1:
+            keys = [f"{key}/{part}" for key in keys for part in range(parts)]
+            progress = None if progress is None else told_together(parts, progress)
+        prompts = self.prompts(contexts)
+        check_positions(self.task, prompts, [len(p) for p in pieces], keys, horizon)
+        limits = [
+            path_limits(piece, horizon, logs=self.codec.shows_logs(prompt.state))
+            for piece, prompt in zip(pieces, prompts, strict=True)
+        ]
+        if self.task.continuous:
+            limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
+        for limit, prompt in zip(limits, prompts, strict=True):
+            if prompt.constant is not None:  # forecast as it is, whatever is sampled for it
+                limit[:, np.isfinite(prompt.constant)] = np.array([[-np.inf], [np.inf]])
+        made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
+        before = self.prompts([h.context for h in made])
+
+        def run() -> Any:
+            if self.task.continuous:
+                return sample_values(
+                    self.backbone.model,
+                    prompts,
+                    horizon,
+                    n_samples=samples,
+                    seed=seed,
+                    keys=keys,
+                    temperature=temperature,
+                    progress=progress,
+                    limits=limits,
+                )
+            return sample_paths(
+                self.backbone.model,
+                [p.ids for p in prompts],
+                self._automata(prompts),
+                horizon,
+                n_samples=samples,
+                seed=seed,
+                keys=keys,
+                temperature=temperature,
+                progress=progress,
+            )
+
+        def hindcast() -> list[np.ndarray]:
+            if not made:
+                return []
+            return sample_values(
+                self.backbone.model,
+                before,
+                HINDCAST_STEPS,
+                n_samples=HINDCAST_SAMPLES,
+                seed=seed,
+                keys=[h.key for h in made],
+                temperature=temperature,
+            ).paths
+
+        work = {
+            "model": self.identity(),
+            "keys": tuple(keys),
+            "horizon": horizon,
+            "samples": samples,
+            "seed": seed,
+            "temperature": temperature,
+            "hindcasts": len(made),
+        }
+        key = f"{stage}/generate/{work_sha256(work, contexts)}"
+        with spending(ledger) as paying:
+            looking_back = self._hindcast_flops(before, paying.convention)
+            most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
+            most += looking_back
+            with paying.charge(key, most, stage=stage, kind=kind) as charge:
+                sampled, known = run(), hindcast()
+                charge.flops = self.work_flops(sampled, paying.convention) + looking_back
+        drawn, touched = [], []
+        if self.task.continuous:
+            truth = [self.task.scaled(h.truth, p) for h, p in zip(made, before, strict=True)]
+            factors = context_factors(len(pieces), made, known, truth, self.spread)
+            for z, met, prompt, limit, factor in zip(
+                sampled.paths, sampled.held, prompts, limits, factors, strict=True
+            ):
+                inside, again = hold(widened(z, _times(self.spread, factor)), limit)
+                drawn.append(self.task.values(inside, prompt))
+                touched.append(met | again)
+        else:
+            for paths, prompt, limit in zip(sampled.paths, prompts, limits, strict=True):
+                parsed = np.stack([self.task.parse(path, prompt) for path in paths])
+                inside, met = hold(parsed, limit)
+                drawn.append(inside)
+                touched.append(met)
+        series = range(0, len(drawn), parts)
+        self.held_paths = int(sum(np.any(touched[n : n + parts], axis=0).sum() for n in series))
+        return np.stack([np.concatenate(drawn[n : n + parts], axis=-1) for n in series])
+
+    def save(
+        self,
+        folder: Path,
+        *,
+        context_steps: int,
+        n_channels: int,
+        training: dict[str, Any] | None = None,
+        extra_files: dict[str, Path] | None = None,
+    ) -> AdapterManifest:
+        """Save the adapter; see `adapters.save_adapter` for what may be raised."""
+        if self.adapter is None:
+            raise ModelError("nothing to save: the model has no adapter")
+        interface = values_of(self.backbone.model)
+        manifest = AdapterManifest(
+            model=self.backbone.name,
+            base_sha256=self.backbone.base_sha256,
+            kept_ids=self.backbone.vocabulary.kept,
+            adapter=self.adapter,
+            codec=self.codec.config(),
+            context_steps=context_steps,
+            n_channels=n_channels,
+            random_start=self.backbone.random_start,
+            values=None if interface is None else interface.shape,
+            spread=self.spread,
+            training=training or {},
+        )
+        self.manifest = save_adapter(self.backbone.model, folder, manifest, extra_files)
+        return self.manifest
+
+
+def calibrated(engine: Engine, values: Sequence[np.ndarray]) -> Engine:
+    """The engine with a codec that knows the scale of these values, where it needs one."""
+    codec = engine.codec.calibrate(values)
+    if codec is engine.codec:
+        return engine
+    return Engine(engine.backbone, codec, engine.adapter, engine.lora)

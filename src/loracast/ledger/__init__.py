@@ -1,0 +1,8 @@
+"""The budget itself: blocks of FLOPs are reserved before they run, and settled after."""
+
+from __future__ import annotations
+
+from loracast.ledger._entries import LedgerEntry, run_of
+from loracast.ledger._ledger import Ledger
+
+__all__ = ["Ledger", "LedgerEntry", "run_of"]
