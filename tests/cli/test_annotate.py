@@ -29,7 +29,18 @@ def trained(base: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from loracast.cli import main
 
     out = tmp_path_factory.mktemp("annotations") / "out"
-    argv = ["annotations", "train", "--out", out, "--model", base, "--steps", 2, "--budget", "1e12"]
+    argv = [
+        "annotations",
+        "train",
+        "--out",
+        out,
+        "--model",
+        base,
+        "--max-steps",
+        2,
+        "--budget",
+        "1e12",
+    ]
     argv += [
         "--test",
         12,
@@ -184,7 +195,7 @@ def test_training_and_its_evaluation_charge_a_named_ledger(
     run, base: str, trained: Path, tmp_path: Path
 ) -> None:
     ledger, out = tmp_path / "ledger.sqlite", tmp_path / "out"
-    argv = ["annotations", "train", "--out", out, "--model", base, "--steps", 2, "--test", 12]
+    argv = ["annotations", "train", "--out", out, "--model", base, "--max-steps", 2, "--test", 12]
     argv += ["--test-seeds", 2, "--max-length", 48, "--batch-size", 4, "--calibration", 20]
     argv += ["--budget", "1e12", "--ledger", ledger]
     assert run("ledger", "open", ledger, "--limit", "5e11").code == 0
@@ -248,7 +259,10 @@ def test_bad_input_is_one_line(run, base: str, trained: Path, tmp_path: Path) ->
     )
     assert "colour" in run("annotations", "evaluate", wrong, "--adapter", trained).message
     assert "holds no adapter" in run("annotate", long, "--adapter", tmp_path).message
-    assert "--steps" in run("annotations", "train", "--out", tmp_path / "x", "--steps", 0).message
+    assert (
+        "--max-steps"
+        in run("annotations", "train", "--out", tmp_path / "x", "--max-steps", 0).message
+    )
     out = tmp_path / "small"
     on = ("annotations", "train", "--out", out, "--adapter", trained)
     assert "--numbers, --method beside --adapter" in (

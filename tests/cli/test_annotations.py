@@ -250,7 +250,7 @@ def test_a_missing_key_is_one_line(
         (["--families", "spiral"], "families"),
         (["--min-length", 90, "--max-length", 80], "lengths=(90, 80)"),
         (["--teacher", "oracle"], "got --teacher 'oracle'"),
-        (["--rule", "openai"], "got --rule 'openai'"),
+        (["--rules", "openai"], "got --rules 'openai'"),
         (["--agree", "slope"], "got --agree 'slope'"),
         (["--agree", ""], "got the names ''"),
         (["--format", "csv"], "got --format 'csv'"),
@@ -384,7 +384,7 @@ def test_import_keeps_what_the_file_says_beyond_the_checked_fields(
 
 def test_rejections_of_latents_are_logged_too(run: Any, tmp_path: Path) -> None:
     out = tmp_path / "set.jsonl"
-    summary = made(run, out, "--n", 16, "--rule", "published")
+    summary = made(run, out, "--n", 16, "--rules", "published")
     assert summary["rejected"] > 0
     log = lines(Path(summary["rejections"]))
     assert len({row["row"] for row in log}) == summary["rejected"]

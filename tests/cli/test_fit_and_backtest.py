@@ -178,7 +178,7 @@ def test_the_season_of_monthly_dates_is_a_year(
     outcome = run(*args)
     assert "season 12 (dates)" in outcome.out
     assert "MASE h12" in outcome.out
-    rows = json.loads(run(*args, "--season", 6, "--windows", 2, "--step", 3, "--json").out)
+    rows = json.loads(run(*args, "--season", 6, "--windows", 2, "--step-size", 3, "--json").out)
     assert rows["about"]["season"] == {"steps": [6], "from": "given", "n_forecasts": 2}
     errors = [
         np.abs(airline[start : start + 12] - np.tile(airline[start - 6 : start], 2)).mean()

@@ -42,9 +42,13 @@ def inspect(folder: Folder, as_json: AsJson = False) -> None:
 @app.command("merge")
 def merge(
     folder: Folder,
-    out: Annotated[Path, typer.Option("--out", help="New folder for the merged model.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder to write the merged model to.")],
     model: Annotated[
-        str | None, typer.Option("--model", help="Where the base is now, if it moved.")
+        str | None,
+        typer.Option(
+            "--model",
+            help="Folder or hub id of the base, where it is not the one that the adapter names.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -43,29 +43,41 @@ PLOTTED = 12  # series in a picture
 def annotate(
     file: File,
     form: Annotated[
-        str, typer.Option("--format", help=f"Of the answers: {', '.join(FORMATS)}.")
+        str, typer.Option("--format", help=f"Format of the output: {', '.join(FORMATS)}.")
     ] = "json",
     adapter: Annotated[
         Path | None,
         typer.Option(
             "--adapter",
-            help="Folder of an annotator; its base is used. Default: the one that ships.",
+            help="Folder of an annotator.  [default: the one that ships with loracast]",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
+        str | None, typer.Option("--model", help="Base model: embedded, a folder or a hub id.")
     ] = None,
     bare: Bare = False,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", help="Leave out fields less certain than this, 0 to 1."),
+        typer.Option(
+            "--threshold",
+            help="Leave out fields whose confidence is below this value, from 0 to 1.",
+        ),
     ] = None,
-    lang: Annotated[str, typer.Option("--lang", help="Of the prose: en, fr or zh.")] = "en",
+    lang: Annotated[
+        str, typer.Option("--lang", help="Language of the prose: en, fr or zh.")
+    ] = "en",
     how: Annotated[
-        str, typer.Option("--long", help="Series longer than the model reads: refuse or resample.")
+        str,
+        typer.Option(
+            "--long",
+            help="What to do with a series longer than the model reads: refuse or resample.",
+        ),
     ] = "refuse",
     max_points: Annotated[
-        int | None, typer.Option("--max-points", help="The longest series to show to the model.")
+        int | None,
+        typer.Option(
+            "--max-points", help="Number of points of the longest series that the model is shown."
+        ),
     ] = None,
     id_col: IdCol = None,
     time_col: TimeCol = None,
@@ -73,10 +85,10 @@ def annotate(
     sort: Sort = False,
     strict: Strict = False,
     value_unit: Annotated[
-        str | None, typer.Option("--value-unit", help="What a value is counted in, as kW.")
+        str | None, typer.Option("--value-unit", help="Unit of the values, such as kW.")
     ] = None,
     index_unit: Annotated[
-        str | None, typer.Option("--index-unit", help="What a step is counted in, as hour.")
+        str | None, typer.Option("--index-unit", help="Unit of the time steps, such as hour.")
     ] = None,
     budget: Budget = None,
     ledger: LedgerAt = None,
@@ -91,7 +103,9 @@ def annotate(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help=f"Draw the first {PLOTTED} series (.png or .svg)."),
+        typer.Option(
+            "--plot", help=f"Picture of the first {PLOTTED} series to write (.png or .svg)."
+        ),
     ] = None,
 ) -> None:
     """Describe every series of a file: trend, noise, extrema, each with its confidence."""

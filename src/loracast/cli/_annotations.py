@@ -36,7 +36,7 @@ RULES = ("published", "robust")
 FORMATS = {"loracast": LINES, "published": LINES, "label-studio": (".json",)}
 
 app = typer.Typer(
-    help="Labelled series: generate, import, audit; train and evaluate an annotator.",
+    help="Generate, import and audit labelled series; train and evaluate an annotator.",
     no_args_is_help=True,
 )
 app.command("train")(train)
@@ -45,16 +45,19 @@ app.command("evaluate")(evaluate)
 Labelled = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="Labelled series: our JSONL, the published one, or Label Studio."
+        metavar="FILE",
+        help="File of labelled series: loracast or published JSON lines, or a Label Studio export.",
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", help="File to write.")]
-Form = Annotated[str, typer.Option("--format", help=f"Of the file to write: {', '.join(FORMATS)}.")]
+Form = Annotated[
+    str, typer.Option("--format", help=f"Format of the file to write: {', '.join(FORMATS)}.")
+]
 Agree = Annotated[
     str | None,
     typer.Option(
         "--agree",
-        help="Fields in which teacher and rule have to agree, such as trend,noise; or none.",
+        help="Fields in which teacher and rules have to agree, such as trend,noise; or none.",
     ),
 ]
 
@@ -62,53 +65,89 @@ Agree = Annotated[
 @app.command("generate")
 def generate(
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
-    n: Annotated[int, typer.Option("--n", help="Number of series.")] = 1000,
+    n: Annotated[int, typer.Option("--n", help="Number of series to generate.")] = 1000,
     seed: Seed = 0,
     families: Annotated[
-        str | None, typer.Option("--families", help="Of series, with commas between.  [all]")
+        str | None,
+        typer.Option(
+            "--families",
+            help="Families of series to generate, separated by commas.  [default: all]",
+        ),
     ] = None,
-    min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
-    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 1024,
+    min_length: Annotated[
+        int, typer.Option("--min-length", help="Number of points of the shortest series.")
+    ] = 32,
+    max_length: Annotated[
+        int, typer.Option("--max-length", help="Number of points of the longest series.")
+    ] = 1024,
     teacher: Annotated[
-        str, typer.Option("--teacher", help=f"Who labels them: {', '.join(TEACHERS)}.")
+        str,
+        typer.Option("--teacher", help=f"Teacher that labels the series: {', '.join(TEACHERS)}."),
     ] = "latents",
     rule: Annotated[
-        str, typer.Option("--rule", help="Whom the teacher is checked by: latents or a rule.")
+        str,
+        typer.Option(
+            "--rules",
+            help="What the teacher's labels are checked against: latents, published or robust.",
+        ),
     ] = "latents",
     agree: Agree = None,
     rejected: Annotated[
         Path | None,
-        typer.Option("--rejected", help="Log of what was not kept.  [OUT.rejected.jsonl]"),
+        typer.Option(
+            "--rejected", help="File to write rejected series to.  [default: OUT.rejected.jsonl]"
+        ),
     ] = None,
     form: Form = "loracast",
-    model: Annotated[str | None, typer.Option("--model", help="Of the server.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Name of the server's model.")
+    ] = None,
     base_url: Annotated[
-        str | None, typer.Option("--base-url", help="Of the server, such as http://host/v1.")
+        str | None,
+        typer.Option("--base-url", help="Address of the server, such as http://host/v1."),
     ] = None,
     picture: Annotated[
-        bool, typer.Option("--picture", help="Show a line chart, to models that see.")
+        bool,
+        typer.Option(
+            "--picture", help="Also send a line chart of each series, for models that read images."
+        ),
     ] = False,
-    answer_tokens: Annotated[int, typer.Option("--answer-tokens", help="Of one answer.")] = 512,
+    answer_tokens: Annotated[
+        int, typer.Option("--answer-tokens", help="Most tokens of one answer.")
+    ] = 512,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Cap on all tokens, in and out.")
+        int | None,
+        typer.Option("--max-tokens", help="Most tokens to spend, prompts and answers together."),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option("--max-cost", help="Cap on money; needs the prices.")
+        float | None,
+        typer.Option("--max-cost", help="Most money to spend; needs --price-in and --price-out."),
     ] = None,
     price_in: Annotated[
-        float, typer.Option("--price-in", help="Of a million tokens of prompt.")
+        float, typer.Option("--price-in", help="Price of a million tokens of prompts.")
     ] = 0.0,
     price_out: Annotated[
-        float, typer.Option("--price-out", help="Of a million tokens of answer.")
+        float, typer.Option("--price-out", help="Price of a million tokens of answers.")
     ] = 0.0,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Answers so far.  [OUT.cache.jsonl]")
+        Path | None,
+        typer.Option(
+            "--cache",
+            help="File that keeps the server's answers, so that none is paid twice.  "
+            "[default: OUT.cache.jsonl]",
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", help="Requests at once.")] = 4,
-    tries: Annotated[int, typer.Option("--tries", help="Of one question.")] = 5,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds of one request.")] = 120.0,
+    workers: Annotated[int, typer.Option("--workers", help="Most requests at the same time.")] = 4,
+    tries: Annotated[int, typer.Option("--tries", help="Most attempts at one question.")] = 5,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for one answer.")
+    ] = 120.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the server would be asked, and its cost.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what the server would be asked and what it would cost, and ask nothing.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +160,7 @@ def generate(
     at_most("--n", n, 1_000_000, "they are held in memory until all are labelled")
     whole("--seed", seed, 0)
     _one_of("--teacher", teacher, TEACHERS)
-    _one_of("--rule", rule, ("latents", *RULES))
+    _one_of("--rules", rule, ("latents", *RULES))
     if teacher != "openai" and (model or base_url or dry_run):
         raise ConfigError("got --model, --base-url or --dry-run without --teacher openai")
     if teacher == "openai" and not model:
@@ -196,14 +235,20 @@ def import_(
     form: Form = "loracast",
     agree: Annotated[
         str | None,
-        typer.Option("--agree", help="Keep rows whose labels agree with the rules here.  [none]"),
+        typer.Option(
+            "--agree",
+            help="Fields in which the labels have to agree with the rules, such as "
+            "trend,noise.  [default: none]",
+        ),
     ] = None,
     rules: Annotated[
-        str, typer.Option("--rules", help=f"For --agree: {', '.join(RULES)}.")
+        str, typer.Option("--rules", help=f"Rules that --agree compares with: {', '.join(RULES)}.")
     ] = "published",
     rejected: Annotated[
         Path | None,
-        typer.Option("--rejected", help="Log of what was not kept.  [OUT.rejected.jsonl]"),
+        typer.Option(
+            "--rejected", help="File to write rejected series to.  [default: OUT.rejected.jsonl]"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -236,7 +281,7 @@ def import_(
 def audit(
     file: Labelled,
     rules: Annotated[
-        str, typer.Option("--rules", help=f"What reads the numbers: {', '.join(RULES)}.")
+        str, typer.Option("--rules", help=f"Rules to compare with: {', '.join(RULES)}.")
     ] = "published",
     seed: Seed = 0,
     as_json: AsJson = False,

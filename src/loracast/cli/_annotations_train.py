@@ -36,60 +36,93 @@ NumbersAs = Annotated[
     str | None,
     typer.Option(
         "--numbers",
-        help="How a series enters: measured, continuous or digits.  [default: measured]",
+        help="How the model is shown a series: measured, continuous or digits.  [default: "
+        "measured]",
     ),
 ]
 
 
 def train(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the annotator and its scores.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write the annotator and its scores to.")
+    ],
     budget: Annotated[
-        str, typer.Option("--budget", help="FLOPs for training and calibration.")
+        str,
+        typer.Option("--budget", help="FLOPs for training and calibration, such as 5e13 or 50TF."),
     ] = "5e13",
     steps: Annotated[
         int | None,
-        typer.Option("--steps", help="Optimiser steps at most.  [default: 2780; --data: 8 passes]"),
+        typer.Option(
+            "--max-steps",
+            help="Most optimiser steps to take.  [default: 2780, or 8 passes over --data]",
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Labelled rows to train on in place of generated series."),
+        typer.Option(
+            "--data", help="File of labelled series to train on.  [default: generated series]"
+        ),
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of an annotator that learns on.")
+        Path | None, typer.Option("--adapter", help="Folder of an annotator to train further.")
     ] = None,
     seed: Seed = 0,
     model: Annotated[
-        str | None, typer.Option("--model", help="embedded, folder or hub id.  [default: embedded]")
+        str | None,
+        typer.Option(
+            "--model", help="Base model: embedded, a folder or a hub id.  [default: embedded]"
+        ),
     ] = None,
     numbers: NumbersAs = None,
     fields: Annotated[
         str | None,
         typer.Option(
             "--fields",
-            help="Of an answer, by commas: labels, all, or names of fields.  [default: labels]",
+            help="Fields to annotate, separated by commas, or labels, or all.  [default: labels]",
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="lora, or full to train every weight.  [default: lora]"),
+        typer.Option(
+            "--method",
+            help="How to adapt the model: lora, or full to train every weight.  [default: lora]",
+        ),
     ] = None,
-    min_length: Annotated[int, typer.Option("--min-length", help="Points of the shortest.")] = 32,
-    max_length: Annotated[int, typer.Option("--max-length", help="Of the longest.")] = 1024,
-    tested: Annotated[int, typer.Option("--test", help="Unseen series of each seed.")] = 1000,
-    seeds: Annotated[int, typer.Option("--test-seeds", help="Sets of unseen series.")] = 3,
+    min_length: Annotated[
+        int, typer.Option("--min-length", help="Number of points of the shortest series.")
+    ] = 32,
+    max_length: Annotated[
+        int, typer.Option("--max-length", help="Number of points of the longest series.")
+    ] = 1024,
+    tested: Annotated[
+        int, typer.Option("--test", help="Number of unseen series in a test set.")
+    ] = 1000,
+    seeds: Annotated[
+        int, typer.Option("--test-seeds", help="Number of test sets, each with a seed of its own.")
+    ] = 3,
     baselines: Annotated[
         bool,
-        typer.Option("--baselines/--no-baselines", help="Also score the bare base and rules."),
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Also score the base without an adapter, and the rules.",
+        ),
     ] = True,
     calibration: Annotated[
-        int, typer.Option("--calibration", help="Series kept back to calibrate confidences on.")
+        int,
+        typer.Option(
+            "--calibration", help="Number of series kept apart to calibrate the confidences."
+        ),
     ] = 512,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", help="Its peak.  [default: 0.0008; full: 0.001]"),
+        typer.Option(
+            "--learning-rate",
+            help="Peak learning rate.  [default: 0.0008, or 0.001 with --method full]",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Series a step.  [default: 8]")
+        int | None,
+        typer.Option("--batch-size", help="Number of series in a training step.  [default: 8]"),
     ] = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",
@@ -100,7 +133,7 @@ def train(
     The same command goes on where a killed one stopped.
     """
     for name, number in (
-        ("--steps", 1 if steps is None else steps),
+        ("--max-steps", 1 if steps is None else steps),
         ("--test", tested),
         ("--test-seeds", seeds),
         ("--calibration", calibration),
@@ -254,26 +287,35 @@ def lines_of(result: dict[str, Any]) -> list[str]:
 
 def evaluate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Labelled series, such as the published rows.")
+        Path,
+        typer.Argument(metavar="FILE", help="File of labelled series, such as the published rows."),
     ],
     adapter: Annotated[
         Path | None,
-        typer.Option("--adapter", help="Folder of an annotator; default: the one that ships."),
+        typer.Option(
+            "--adapter", help="Folder of an annotator.  [default: the one that ships with loracast]"
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="The base, where it is not the adapter's own.")
+        str | None,
+        typer.Option("--model", help="Base model.  [default: that of the adapter, or embedded]"),
     ] = None,
     bare: Bare = False,
     tune: Annotated[
-        int, typer.Option("--tune", help="Rows to learn from first; the others are the test.")
+        int,
+        typer.Option(
+            "--tune", help="Number of rows to tune on first; the others are the test set."
+        ),
     ] = 0,
     seed: Seed = 0,
     rules: Annotated[
-        str, typer.Option("--rules", help="To agree with: published or robust.")
+        str, typer.Option("--rules", help="Rules to compare with: published or robust.")
     ] = "published",
-    budget: Annotated[str, typer.Option("--budget", help="FLOPs of the tuning.")] = "5e12",
+    budget: Annotated[
+        str, typer.Option("--budget", help="FLOPs for tuning, such as 5e12 or 5TF.")
+    ] = "5e12",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to keep the tuned annotator in.")
+        Path | None, typer.Option("--out", help="Folder to write the tuned annotator to.")
     ] = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",

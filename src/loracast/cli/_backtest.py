@@ -39,7 +39,8 @@ FILE_WIDTH = 120  # characters a line where no terminal says how many it has
 def backtest(
     file: File,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of a fit or study.")
+        Path | None,
+        typer.Option("--adapter", help="Folder of a fit or study whose adapter is scored."),
     ] = None,
     context: Annotated[
         int | None,
@@ -50,20 +51,27 @@ def backtest(
         ),
     ] = None,
     horizon: Annotated[
-        int, typer.Option("--horizon", help="Steps after an origin that are scored.")
+        int,
+        typer.Option("--horizon", help="Number of steps after each origin to forecast and score."),
     ] = DEFAULT_HORIZON,
     windows: Annotated[
-        int, typer.Option("--windows", help="Origins of each series; the last forecast ends it.")
+        int,
+        typer.Option(
+            "--windows",
+            help="Number of rolling origins of each series; the last forecast ends with the "
+            "series.",
+        ),
     ] = 1,
     step: Annotated[
         int | None,
-        typer.Option("--step", help="Steps between origins.  [default: the horizon]"),
+        typer.Option("--step-size", help="Number of steps between origins.  [default: the horizon]"),
     ] = None,
     season: Annotated[
         int | None,
         typer.Option(
             "--season",
-            help="Steps of a season.  [default: by the dates, else found in the contexts]",
+            help="Number of steps in a season.  [default: from the dates, or else found in "
+            "the contexts]",
         ),
     ] = None,
     seen: Annotated[
@@ -77,17 +85,20 @@ def backtest(
     samples: Samples = 20,
     seed: Seed = 0,
     methods: Annotated[
-        str | None, typer.Option("--methods", help="Names with commas between; default: all.")
+        str | None,
+        typer.Option("--methods", help="Methods to score, separated by commas.  [default: all]"),
     ] = None,
     zero_shot: Annotated[
-        bool, typer.Option("--zero-shot/--no-zero-shot", help="Also score the bare base.")
+        bool,
+        typer.Option("--zero-shot/--no-zero-shot", help="Also score the base without an adapter."),
     ] = True,
     train_data: Annotated[
         Path | None,
-        typer.Option("--train-data", help="Other series, to train the global MLP on."),
+        typer.Option("--train-data", help="File of other series to train the global MLP on."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="The base, where it is not the adapter's own.")
+        str | None,
+        typer.Option("--model", help="Base model.  [default: that of the adapter, or embedded]"),
     ] = None,
     codec: CodecName = None,
     id_col: IdCol = None,
@@ -106,7 +117,7 @@ def backtest(
     whole("--horizon", horizon)
     whole("--windows", windows)
     if step is not None:
-        whole("--step", step)
+        whole("--step-size", step)
     if season is not None:
         whole("--season", season)
     if adapter is not None and codec is not None:

@@ -30,10 +30,10 @@ __all__ = ["app"]
 MOST_STEPS = 100_000_000  # of all series together
 SUFFIXES = (".h5", ".hdf5", ".csv", ".parquet", ".pq")
 
-app = typer.Typer(help="Generate series, or look into a file of them.", no_args_is_help=True)
+app = typer.Typer(help="Generate series, or describe a file of them.", no_args_is_help=True)
 
-Count = Annotated[int, typer.Option("--n", help="Number of series.")]
-Steps = Annotated[int, typer.Option("--steps", help="Steps of each series.")]
+Count = Annotated[int, typer.Option("--n", help="Number of series to generate.")]
+Steps = Annotated[int, typer.Option("--steps", help="Number of steps of each series.")]
 Out = Annotated[Path, typer.Option("--out", help=f"File to write: {', '.join(SUFFIXES)}.")]
 
 

@@ -29,23 +29,37 @@ __all__ = ["fit"]
 
 def fit(
     file: File,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the adapter and its ledger.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write the adapter and its ledger to.")
+    ],
     budget: Annotated[
-        str, typer.Option("--budget", help="FLOPs for training and validation.")
+        str,
+        typer.Option("--budget", help="FLOPs for training and validation, such as 1e13 or 10TF."),
     ] = "1e13",
-    model: Annotated[str, typer.Option("--model", help="embedded, folder or hub id.")] = "embedded",
+    model: Annotated[
+        str, typer.Option("--model", help="Base model: embedded, a folder or a hub id.")
+    ] = "embedded",
     codec: CodecName = None,
     seed: Seed = 0,
-    max_steps: Annotated[int, typer.Option("--max-steps", help="Optimiser steps at most.")] = 300,
+    max_steps: Annotated[
+        int, typer.Option("--max-steps", help="Most optimiser steps to take.")
+    ] = 300,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Its peak.  [default: 0.001]")
+        float | None, typer.Option("--learning-rate", help="Peak learning rate.  [default: 0.001]")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Windows a step.  [default: 8]")
+        int | None,
+        typer.Option("--batch-size", help="Number of windows in a training step.  [default: 8]"),
     ] = None,
-    rank: Annotated[int | None, typer.Option("--rank", help="Of the LoRA.  [default: 16]")] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", help="Rank of the LoRA.  [default: 16]")
+    ] = None,
     targets: Annotated[
-        str | None, typer.Option("--targets", help="Projections, as q,v.  [default: all]")
+        str | None,
+        typer.Option(
+            "--targets",
+            help="Projections to adapt, separated by commas, such as q,v.  [default: all]",
+        ),
     ] = None,
     id_col: IdCol = None,
     time_col: TimeCol = None,

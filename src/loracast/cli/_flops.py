@@ -43,35 +43,58 @@ def architecture_of(model: str) -> Architecture:
 
 def flops(
     model: Annotated[
-        str, typer.Option("--model", help="embedded, a model folder, or Qwen/Qwen2.5-...")
+        str,
+        typer.Option(
+            "--model", help="Model: embedded, a folder, or the name of a known architecture."
+        ),
     ] = "Qwen/Qwen2.5-0.5B-Instruct",
     convention: Annotated[
-        str, typer.Option("--convention", help="exact, coursework or mao2025.")
+        str,
+        typer.Option(
+            "--convention", help="Convention that counts the FLOPs: exact, coursework or mao2025."
+        ),
     ] = "exact",
-    mode: Annotated[str, typer.Option("--mode", help=f"One of {', '.join(MODES)}.")] = "train",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Rows.")] = 4,
+    mode: Annotated[
+        str, typer.Option("--mode", help=f"Kind of work: one of {', '.join(MODES)}.")
+    ] = "train",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Number of rows in a batch.")] = 4,
     context: Annotated[
-        int, typer.Option("--context", min=1, help="Tokens a row, or keys already cached.")
+        int, typer.Option("--context", min=1, help="Tokens of a row, or keys already in the cache.")
     ] = 512,
-    rank: Annotated[int, typer.Option("--rank", min=0, help="Of LoRA; 0: no LoRA.")] = 4,
+    rank: Annotated[int, typer.Option("--rank", min=0, help="Rank of the LoRA; 0 for none.")] = 4,
     targets: Annotated[
-        str, typer.Option("--targets", help="Adapted projections: q,v or q_proj,... or all.")
+        str,
+        typer.Option(
+            "--targets", help="Projections to adapt, separated by commas: q,v or q_proj,... or all."
+        ),
     ] = "q,v",
-    head_bias: Annotated[bool, typer.Option("--head-bias", help="Train a head bias.")] = False,
+    head_bias: Annotated[
+        bool, typer.Option("--head-bias", help="Also train a bias of the head.")
+    ] = False,
     vocab: Annotated[
-        int | None, typer.Option("--vocab", min=1, help="Tokens kept after pruning.")
+        int | None,
+        typer.Option("--vocab", min=1, help="Number of tokens kept when the vocabulary is pruned."),
     ] = None,
     attention: Annotated[
-        str, typer.Option("--attention", help="sdpa or eager; for exact.")
+        str,
+        typer.Option(
+            "--attention", help="How attention runs: sdpa or eager (exact convention only)."
+        ),
     ] = "sdpa",
     optimizer: Annotated[
-        str, typer.Option("--optimizer", help="Of a training step: adamw, muon or none.")
+        str, typer.Option("--optimizer", help="Optimiser of a training step: adamw, muon or none.")
     ] = "adamw",
-    new_tokens: Annotated[int, typer.Option("--new-tokens", min=1, help="A forecast's.")] = 50,
-    forced: Annotated[int, typer.Option("--forced", min=0, help="Of these, forced.")] = 0,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Paths a row.")] = 1,
+    new_tokens: Annotated[
+        int, typer.Option("--new-tokens", min=1, help="Tokens that a forecast writes per sample.")
+    ] = 50,
+    forced: Annotated[
+        int, typer.Option("--forced", min=0, help="How many of the new tokens the grammar forces.")
+    ] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="Sampled paths of each row.")
+    ] = 1,
     table: Annotated[
-        str | None, typer.Option("--table", help=f"Print a table instead: {', '.join(TABLES)}.")
+        str | None, typer.Option("--table", help=f"Table to print instead: {', '.join(TABLES)}.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -36,25 +36,32 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 def forecast(
     file: File,
-    horizon: Annotated[int, typer.Option("--horizon", help="Steps to forecast.")],
+    horizon: Annotated[int, typer.Option("--horizon", help="Number of steps to forecast.")],
     level: Annotated[
-        list[float] | None, typer.Option("--level", help="Interval in percent.  [default: 80]")
+        list[float] | None,
+        typer.Option(
+            "--level",
+            help="Level of a prediction interval in percent; may be repeated.  [default: 80]",
+        ),
     ] = None,
     quantile: Annotated[
-        list[float] | None, typer.Option("--quantile", help="Quantile to add, such as 0.1.")
+        list[float] | None,
+        typer.Option("--quantile", help="Quantile to add, such as 0.1; may be repeated."),
     ] = None,
     samples: Annotated[
         int | None,
         typer.Option(
             "--samples",
-            help="Sampled paths per series.  [default: 20, more where a level wants it]",
+            help="Number of sampled paths of each series.  [default: 20, or more where a "
+            "level needs them]",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
+        str | None, typer.Option("--model", help="Base model: embedded, a folder or a hub id.")
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="Folder of a fit or study; its base is used.")
+        Path | None,
+        typer.Option("--adapter", help="Folder of a fit or study whose adapter forecasts."),
     ] = None,
     codec: CodecName = None,
     seed: Seed = 0,
@@ -67,20 +74,26 @@ def forecast(
         int | None,
         typer.Option(
             "--context",
-            help="Last steps to show, exactly.  [default: 160, or 440 tokens of digits]",
+            help="Number of last steps that the model is shown.  [default: 160, or 440 tokens "
+            "of digits]",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also with a codec that the base was never shown.")
+        bool,
+        typer.Option(
+            "--force", help="Forecast even with a codec that the base was never trained on."
+        ),
     ] = False,
     budget: Budget = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write .csv or .parquet instead of stdout.")
+        Path | None,
+        typer.Option("--out", help="File to write instead of stdout (.csv or .parquet)."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the first series (.png, .svg or .pdf).")
+        Path | None,
+        typer.Option("--plot", help="Picture of the first series to write (.png, .svg or .pdf)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -18,9 +18,9 @@ __all__ = ["app"]
 app = typer.Typer(help="Begin, show, verify or mend a ledger.", no_args_is_help=True)
 
 Where = Annotated[
-    str, typer.Argument(metavar="LEDGER", help="Study folder, SQLite file, or database URL.")
+    str, typer.Argument(metavar="LEDGER", help="A study folder, an SQLite file or a database URL.")
 ]
-Name = Annotated[str, typer.Option("--name", help="Which ledger of a database.")]
+Name = Annotated[str, typer.Option("--name", help="Name of the ledger in a database.")]
 
 
 def _opened(where: str, name: str) -> Ledger:
@@ -30,9 +30,11 @@ def _opened(where: str, name: str) -> Ledger:
 @app.command("open")
 def open_(
     where: Annotated[
-        str, typer.Argument(metavar="LEDGER", help="SQLite file to write, or database URL.")
+        str, typer.Argument(metavar="LEDGER", help="SQLite file to write, or a database URL.")
     ],
-    limit: Annotated[str, typer.Option("--limit", help="FLOPs in all, such as 1e15 or 2PF.")],
+    limit: Annotated[
+        str, typer.Option("--limit", help="Most FLOPs that the ledger grants, such as 1e15 or 2PF.")
+    ],
     name: Name = "default",
     as_json: AsJson = False,
 ) -> None:
@@ -119,7 +121,7 @@ def verify(where: Where, name: Name = "default", as_json: AsJson = False) -> Non
 @app.command("release")
 def release(
     where: Where,
-    key: Annotated[str, typer.Argument(help="Name of the open entry, as `show` lists it.")],
+    key: Annotated[str, typer.Argument(help="Key of the open entry, as `show` lists it.")],
     name: Name = "default",
     as_json: AsJson = False,
 ) -> None:

@@ -38,37 +38,51 @@ __all__ = [
 ]
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, Parquet or HDF5 file of series.")]
-IdCol = Annotated[str | None, typer.Option("--id-col", help="Column of series ids.")]
-TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column of times.")]
-TargetCols = Annotated[
-    str | None, typer.Option("--target-cols", help="Value columns, with commas between.")
+IdCol = Annotated[
+    str | None, typer.Option("--id-col", help="Column that holds the ids of the series.")
 ]
-Sort = Annotated[bool, typer.Option("--sort", help="Put rows in time order.")]
-Samples = Annotated[int, typer.Option("--samples", help="Sampled paths per series.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+TimeCol = Annotated[str | None, typer.Option("--time-col", help="Column that holds the times.")]
+TargetCols = Annotated[
+    str | None,
+    typer.Option(
+        "--target-cols", help="Columns of values to forecast or describe, separated by commas."
+    ),
+]
+Sort = Annotated[bool, typer.Option("--sort", help="Sort the rows of each series by time.")]
+Samples = Annotated[int, typer.Option("--samples", help="Number of sampled paths of each series.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 CodecName = Annotated[
     str | None,
     typer.Option(
         "--codec",
-        help="How numbers are shown.  [default: continuous, or compact for models without it]",
+        help="Codec that turns numbers into what the model reads.  [default: continuous, or "
+        "compact where the model has no numeric head]",
     ),
 ]
 Budget = Annotated[
-    str | None, typer.Option("--budget", help="FLOPs it may cost, such as 1e15 or 2PF.")
+    str | None,
+    typer.Option("--budget", help="Most FLOPs that this command may spend, such as 1e15 or 2PF."),
 ]
 LedgerAt = Annotated[
     str | None,
-    typer.Option("--ledger", help="Ledger to charge: study folder, SQLite file, or database URL."),
+    typer.Option(
+        "--ledger", help="Ledger to charge: a study folder, an SQLite file or a database URL."
+    ),
 ]
-LedgerName = Annotated[str, typer.Option("--ledger-name", help="Which ledger of a database.")]
+LedgerName = Annotated[str, typer.Option("--ledger-name", help="Name of the ledger in a database.")]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Stop at a series that cannot be used; else it is left out."),
+    typer.Option(
+        "--strict", help="Stop at a series that cannot be used instead of leaving it out."
+    ),
 ]
 Bare = Annotated[
-    bool, typer.Option("--bare", help="The base alone, without the annotator that ships with it.")
+    bool,
+    typer.Option(
+        "--bare", help="Use the base alone, without the annotator that ships with loracast."
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -26,17 +26,30 @@ __all__ = ["plan"]
 def plan(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="[RECIPE]", help="YAML file or name; default: the shipped study."),
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="Recipe: a YAML file, or the name of one that ships.  [default: study]",
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="CSV, Parquet or HDF5; default: the recipe's.")
+        Path | None,
+        typer.Option(
+            "--data", help="CSV, Parquet or HDF5 file of series.  [default: those of the recipe]"
+        ),
     ] = None,
     budget: Budget = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="embedded, a folder, or Qwen/Qwen2.5-...")
+        str | None,
+        typer.Option(
+            "--model", help="Base model: embedded, a folder, or the name of a known architecture."
+        ),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate/--no-calibrate", help="Measure this machine's speed.")
+        bool,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Measure how fast this machine trains, to estimate the time.",
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:

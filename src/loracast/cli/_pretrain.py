@@ -16,8 +16,10 @@ __all__ = ["pretrain"]
 
 
 def pretrain(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file.")],
-    out: Annotated[Path, typer.Option("--out", help="Work folder; the model goes to OUT/model.")],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe: a YAML file.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to work in; the model is written to OUT/model.")
+    ],
     start: Annotated[
         Path | None, typer.Option("--start", help="Folder of an older base to grow from.")
     ] = None,

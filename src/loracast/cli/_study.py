@@ -21,20 +21,29 @@ app = typer.Typer(help="Run a budgeted study, or write its report again.", no_ar
 def run(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="[RECIPE]", help="YAML file or name; default: the shipped study."),
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="Recipe: a YAML file, or the name of one that ships.  [default: study]",
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="CSV, Parquet or HDF5; default: generated.")
+        Path | None,
+        typer.Option(
+            "--data",
+            help="CSV, Parquet or HDF5 file of series.  [default: the recipe generates them]",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the study.")] = Path("out/study"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the study to.")] = Path(
+        "out/study"
+    ),
     budget: Budget = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="embedded, a folder or a hub id.")
+        str | None, typer.Option("--model", help="Base model: embedded, a folder or a hub id.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness.")] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume/--fresh", help="Go on with what OUT holds, or start over."),
+        typer.Option("--resume/--fresh", help="Continue the study that OUT holds, or start over."),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
