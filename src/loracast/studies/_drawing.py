@@ -153,7 +153,11 @@ def log_axis(axis_of: Axes, which: str) -> None:
     low, high = getattr(axis_of, f"get_{which}lim")()
     decades = math.log10(high / low) if low > 0 else 3
     subs = (1.0, 2.0, 5.0) if decades < 1.7 else ((1.0, 3.0) if decades < 3.3 else (1.0,))
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
+    box = axis_of.get_window_extent()
+    inches = (box.width if which == "x" else box.height) / axis_of.figure.dpi
+    apart = 0.6 if which == "x" else 0.25  # inches from one label to the next, so that none touch
+    most = max(3, min(12, int(inches / apart)))
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=most))
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
