@@ -21,7 +21,6 @@ from loracast.annotation._prompt import series_text
 
 __all__ = ["ANSWER_SCHEMA", "FORMATS", "IMAGE_TOKENS", "Question", "ask_about"]
 
-FORMATS = ("json_schema", "json_object", "text")
 _LABELS = {
     "trend": TREND_LABELS,
     "noise": NOISE_LEVELS,
@@ -33,6 +32,17 @@ ANSWER_SCHEMA: dict[str, Any] = {
     "properties": {name: {"type": "string", "enum": list(v)} for name, v in _LABELS.items()},
     "required": list(_LABELS),
     "additionalProperties": False,
+}
+# What a request says for each format of an answer, the best one first.
+FORMATS: dict[str, dict[str, Any]] = {
+    "json_schema": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "annotation", "strict": True, "schema": ANSWER_SCHEMA},
+        }
+    },
+    "json_object": {"response_format": {"type": "json_object"}},
+    "text": {},
 }
 INSTRUCTION = (
     "Describe the time series {where}, with {length} points.\n"
@@ -140,13 +150,3 @@ def _draw(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
-
-
-def response_format(form: str) -> dict[str, Any]:
-    """The request's arguments for one of `FORMATS`; none for text."""
-    if form == "json_schema":
-        schema = {"name": "annotation", "strict": True, "schema": ANSWER_SCHEMA}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    if form == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    return {}

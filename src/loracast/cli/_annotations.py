@@ -102,7 +102,7 @@ def generate(
         float, typer.Option("--price-out", help="Of a million tokens of answer.")
     ] = 0.0,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Answers so far.  [OUT.cache.jsonl]")
+        Path | None, typer.Option("--cache", help="Folder of the answers so far.  [OUT.cache]")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Requests at once.")] = 4,
     tries: Annotated[int, typer.Option("--tries", help="Of one question.")] = 5,
@@ -129,7 +129,7 @@ def generate(
     fields = _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
-    answers = cache or out.with_name(f"{out.name}.cache.jsonl")
+    answers = cache or out.with_name(f"{out.name}.cache")
     bought = {"--cache": answers} if teacher == "openai" else {}
     check_apart({"--out": out, **bought, "--rejected": log})
     names = split_names(families)
