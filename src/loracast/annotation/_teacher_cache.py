@@ -53,7 +53,7 @@ class AnswerCache:
             else:
                 folder = self.path
                 folder.mkdir(exist_ok=True)
-            self._cache = stack.enter_context(closing(_opened(folder)))
+            self._cache = stack.enter_context(closing(_opened(folder, folder == self.path)))
             if not read_only:
                 from filelock import FileLock
 
@@ -152,7 +152,7 @@ def _check(folder: Path) -> None:
         )
 
 
-def _opened(folder: Path) -> Any:
+def _opened(folder: Path, durable: bool) -> Any:
     from diskcache import Cache, JSONDisk
 
     class JSONOnly(JSONDisk):
@@ -165,5 +165,10 @@ def _opened(folder: Path) -> Any:
 
     # Nothing is thrown out, and nothing lies outside of the database and its transactions.
     return Cache(
-        folder, disk=JSONOnly, eviction_policy="none", cull_limit=0, disk_min_file_size=2**30
+        folder,
+        disk=JSONOnly,
+        disk_min_file_size=2**30,
+        eviction_policy="none",
+        cull_limit=0,
+        sqlite_synchronous=2 if durable else 0,  # a power cut takes back no settled request
     )

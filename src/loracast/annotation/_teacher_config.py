@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from loracast.annotation._teacher_reply import printable
-from loracast.annotation._teacher_request import IMAGE_TOKENS, Question
+from loracast.annotation._teacher_request import SeriesQuestion
 from loracast.errors import ConfigError
 
 __all__ = ["KEY_VARIABLE", "Expense", "Prices", "ServerConfig", "TeacherPlan", "TeacherStats"]
@@ -69,12 +69,10 @@ class ServerConfig:
         base_url: of the server's API, often ending in /v1; None is OpenAI's own.
         picture: show a line chart instead of numbers, for models that see.
         seed: sent along, and a part of the cache's key.
-        temperature: of sampling; None leaves it to the server.
         answer_tokens: allowed for one answer.
         max_tokens: cap on all tokens, prompts and answers, of all runs with the same cache.
         max_cost: cap on money, likewise; needs `prices`.
         prices: per million tokens.
-        image_tokens: the most that one picture counts.
         cache: folder of answers; None keeps them for one run only.
         workers: requests under way at once.
         tries: of one question, the first one included.
@@ -91,12 +89,10 @@ class ServerConfig:
     base_url: str | None = None
     picture: bool = False
     seed: int = 0
-    temperature: float | None = 0.0
     answer_tokens: int = 512
     max_tokens: int | None = None
     max_cost: float | None = None
     prices: Prices = field(default_factory=Prices)
-    image_tokens: int = IMAGE_TOKENS
     cache: Path | None = None
     workers: int = 4
     tries: int = 5
@@ -107,7 +103,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ConfigError("got no model; name the one that the server has")
-        for name in ("answer_tokens", "image_tokens", "workers", "tries"):
+        for name in ("answer_tokens", "workers", "tries"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name} {getattr(self, name)}; expected 1 or more")
         if not self.timeout > 0 or not 0 <= self.first_wait <= self.longest_wait:
@@ -135,9 +131,9 @@ class ServerConfig:
                 "of prompt and of answer cost"
             )
 
-    def worst_case(self, question: Question) -> Expense:
+    def worst_case(self, question: SeriesQuestion) -> Expense:
         """The most that one request can cost."""
-        prompt = question.most_tokens(self.image_tokens)
+        prompt = question.most_tokens()
         return Expense(prompt + self.answer_tokens, self.prices.cost(prompt, self.answer_tokens))
 
     def allows(self, spent: Expense) -> bool:

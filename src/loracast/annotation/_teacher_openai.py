@@ -24,7 +24,7 @@ from loracast.annotation._teacher_config import (
 )
 from loracast.annotation._teacher_failure import Failure
 from loracast.annotation._teacher_reply import Reply, facts_of_reply
-from loracast.annotation._teacher_request import Question, ask_about
+from loracast.annotation._teacher_request import SeriesQuestion
 from loracast.annotation._teacher_run import Run
 from loracast.annotation._teachers import TeacherLabel
 from loracast.errors import AnnotationError, CodecError, ConfigError
@@ -112,14 +112,14 @@ class OpenAITeacher:
 
     def _questions(
         self, items: Sequence[AnnotatedSeries]
-    ) -> tuple[list[str], dict[str, Question], dict[str, Reply | str]]:
+    ) -> tuple[list[str], dict[str, SeriesQuestion], dict[str, Reply | str]]:
         """A key for each row, questions by key, and by key why another row has none."""
         keys: list[str] = []
-        questions: dict[str, Question] = {}
+        questions: dict[str, SeriesQuestion] = {}
         unreadable: dict[str, Reply | str] = {}
         for row, item in enumerate(items):
             try:
-                question = ask_about(item.values, picture=self.config.picture)
+                question = SeriesQuestion(item.values, picture=self.config.picture)
             except (AnnotationError, CodecError) as error:
                 keys.append(f"row {row}")
                 unreadable[keys[-1]] = str(error)
@@ -130,7 +130,7 @@ class OpenAITeacher:
 
     async def _ask_all(
         self,
-        questions: Mapping[str, Question],
+        questions: Mapping[str, SeriesQuestion],
         rows: Counter[str],
         replies: dict[str, Reply | str],
         secret: str,

@@ -16,7 +16,7 @@ from loracast.annotation._teacher_cache import AnswerCache
 from loracast.annotation._teacher_config import Expense, ServerConfig, TeacherStats
 from loracast.annotation._teacher_failure import Failure, failure_of
 from loracast.annotation._teacher_reply import NotTheAPI, Reply, read_reply
-from loracast.annotation._teacher_request import FORMATS, Question
+from loracast.annotation._teacher_request import FORMATS, SeriesQuestion
 
 __all__ = ["Run"]
 
@@ -50,13 +50,15 @@ class Run:
         self._stats, self._done = stats, done
         self._form = next(iter(FORMATS))  # the best answer format not known to be refused
         self._proven = False  # an answer came back in it
-        self._settings: dict[str, Any] = {"seed": config.seed, "max_tokens": config.answer_tokens}
-        if config.temperature is not None:
-            self._settings["temperature"] = config.temperature
+        self._settings: dict[str, Any] = {  # those that a server may refuse
+            "seed": config.seed,
+            "max_tokens": config.answer_tokens,
+            "temperature": 0.0,
+        }
         self._in_a_row = self._under_way = 0
         self._settled = asyncio.Condition()
 
-    async def ask(self, questions: Mapping[str, Question]) -> None:
+    async def ask(self, questions: Mapping[str, SeriesQuestion]) -> None:
         """Ask them all, by key, or as many as the caps allow.
 
         Raises:
@@ -80,7 +82,7 @@ class Run:
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
 
-    async def _work(self, queue: Iterator[tuple[str, Question]]) -> None:
+    async def _work(self, queue: Iterator[tuple[str, SeriesQuestion]]) -> None:
         """Take questions until there are none, or no more money."""
         for key, question in queue:
             try:
@@ -97,7 +99,7 @@ class Run:
                 reason = f"{FAILED_IN_A_ROW} series in a row without an answer; {reply}"
                 raise Failure("in a row", reason, fatal=True)
 
-    async def _answer(self, key: str, question: Question) -> Reply | str:
+    async def _answer(self, key: str, question: SeriesQuestion) -> Reply | str:
         """The reply; or a reason, after all tries."""
         import tenacity
 
@@ -129,7 +131,7 @@ class Run:
             raise Failure(failure.kind, f"{failure.reason}: {wait}", fatal=True)
         self._stats.retries[failure.kind] += 1
 
-    async def _try(self, key: str, question: Question) -> Reply:
+    async def _try(self, key: str, question: SeriesQuestion) -> Reply:
         """One try: a request, and others at once where the server only refuses their form."""
         forms = list(FORMATS)[list(FORMATS).index(self._form) :]
         while True:
@@ -149,7 +151,7 @@ class Run:
             self._form, self._proven = forms[0], True
             return reply
 
-    async def _request(self, key: str, question: Question, settings: dict[str, Any]) -> Reply:
+    async def _request(self, key: str, question: SeriesQuestion, settings: dict[str, Any]) -> Reply:
         import openai
 
         config, stats = self._config, self._stats
