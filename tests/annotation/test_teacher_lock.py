@@ -8,33 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from loracast.annotation import _teacher_lock as _lock
 from loracast.annotation._teacher_cache import AnswerCache
 from loracast.errors import StorageError
 
+pytest.importorskip("diskcache")
+HOLDER = """# the lock alone: a new process takes seconds to import the room
+import sys, time
+from filelock import FileLock
 
-def test_one_process_at_a_time_where_there_is_no_fcntl(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_lock, "fcntl", None)
-    path = tmp_path / "c.jsonl"
-    holder = (  # the module alone: a new process takes seconds to import the room
-        "import runpy, sys, time; from pathlib import Path; sys.modules['fcntl'] = None;"
-        "lock = runpy.run_path(sys.argv[1])['FileLock'](None, Path(sys.argv[2]));"
-        "print('held', flush=True); time.sleep(600)"
-    )
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_one_process_at_a_time_and_none_that_was_lost(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    AnswerCache(path).close()
     child = subprocess.Popen(
-        [sys.executable, "-c", holder, _lock.__file__, str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(path / "lock")], stdout=subprocess.PIPE, text=True
     )
+    assert child.stdout is not None
     try:
-        assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
-        with pytest.raises(StorageError, match="another process uses this cache"):
+        with pytest.raises(StorageError, match="c: another process uses this cache; wait"):
             AnswerCache(path)
+        AnswerCache(path, read_only=True).close()  # a plan looks on
     finally:
         child.kill()  # as it would be lost in real life
         child.wait()
-        assert child.stdout is not None
         child.stdout.close()
     with (
         AnswerCache(path),

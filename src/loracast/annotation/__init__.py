@@ -28,9 +28,8 @@ from loracast.annotation._schema import Annotation
 from loracast.annotation._shipped import SHIPPED_CARD, SHIPPED_DIR
 from loracast.annotation._table import write_csv
 from loracast.annotation._task import AnnotationTask
-from loracast.annotation._teacher_config import ServerConfig
+from loracast.annotation._teacher_config import Prices, ServerConfig
 from loracast.annotation._teacher_openai import OpenAITeacher
-from loracast.annotation._teacher_spending import Prices
 from loracast.annotation._teachers import (
     LatentTeacher,
     RuleTeacher,

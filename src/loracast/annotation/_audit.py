@@ -80,12 +80,9 @@ def audit_labels(
         counts = [sum(cells.values()) for cells in score["confusion"].values()]
         n = score["n"]
         fields[name] = {
-            "n": n,
-            "accuracy": score["accuracy"],
-            "accuracy_interval": score["accuracy_interval"],
+            **{k: score[k] for k in ("n", "accuracy", "accuracy_interval")},
             "lenient_accuracy": lenient / n if n else None,
-            "kappa": score["kappa"],
-            "kappa_interval": score["kappa_interval"],
+            **{k: score[k] for k in ("kappa", "kappa_interval")},
             "majority": max(counts) / n if n else None,
             "confusion": score["confusion"],
             "rows": rows,

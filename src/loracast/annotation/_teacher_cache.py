@@ -1,187 +1,174 @@
-"""Answers and expenses of a teacher in one append-only file of JSON lines.
+"""Answers and expenses of a teacher, in a folder that diskcache keeps, as JSON and never pickled.
 
-A request is written down, with the most that it can cost, before it is sent, and again when its
-answer is there, so that a run killed at any moment goes on without asking twice, and what a lost
-request may have cost stays counted.
-
-    {"event": "sent", "request": 3, "key": "...", "tokens": 1900, "cost": 0.0019}
-    {"event": "answer", "request": 3, "key": "...", "text": "...", "tokens": 640, "cost": 0.0007}
-    {"event": "failed", "request": 4, "reason": "429", "tokens": 0, "cost": 0}
+The most that a request can cost is added to what was spent before the request is sent, and replaced
+by what the server billed in the transaction that keeps its answer. A run that is killed at any
+moment therefore goes on without asking twice, and what a lost request may have cost stays counted.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from decimal import Decimal
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
-from loracast.annotation._teacher_lock import FileLock
+from pydantic import TypeAdapter
+
+from loracast.annotation._teacher_config import Expense
+from loracast.annotation._teacher_reply import Reply
 from loracast.errors import AnnotationError, StorageError
 
 __all__ = ["AnswerCache"]
 
-EVENTS = {
-    "sent": ("request", "key", "tokens", "cost"),
-    "answer": ("request", "key", "text", "limit", "tokens", "cost"),
-    "failed": ("request", "reason", "tokens", "cost"),
-}
-BEGINNINGS = tuple(f'{{"event": "{event}", "request": '.encode() for event in EVENTS)
+SPENT = "spent"  # a key unlike any question's
+EXPENSE = TypeAdapter(Expense)
+EARLIER = b'{"event": "sent", "request": '  # how the file began that was a cache before
 
 
 class AnswerCache:
-    """What was asked, answered and spent, in a file or, without one, in memory.
+    """What was asked, answered and spent. Use it in a `with` statement.
 
-    Use it in a `with` statement; one process at a time.
+    One run at a time: a second one would pay for the questions that are under way in the first.
 
     Args:
-        path: of the file, made if it does not exist; None keeps nothing.
-        read_only: look at the file, change nothing, make nothing.
+        path: of the folder, made if it does not exist; None keeps everything for one run only.
+        read_only: look at it, and make nothing.
 
     Raises:
-        AnnotationError: a line that is not one of a cache; a cut last line, left by a process
-            that was killed while it wrote, is taken off.
-        StorageError: a file that cannot be read or written, or that another process has open.
+        AnnotationError: a file, or a folder that holds something else; a new folder NAME beside
+            answers in a file NAME.jsonl, as an earlier version wrote them.
+        StorageError: it cannot be read or written, or another process has it open.
     """
 
     def __init__(self, path: str | Path | None = None, *, read_only: bool = False) -> None:
         self.path = None if path is None else Path(path)
-        self._file: BinaryIO | None = None
-        self._lock: FileLock | None = None
-        self._answers: dict[str, dict[str, Any]] = {}
-        self._expenses: dict[int, tuple[int, Decimal]] = {}
-        if self.path is None or (read_only and not self.path.exists()):
-            return
-        try:
-            if read_only:
-                content = self.path.read_bytes()
+        with ExitStack() as stack, self._told():
+            if self.path is not None:
+                _check(self.path)
+            if self.path is None or (read_only and not self.path.exists()):
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="loracast-")))
             else:
-                self._file = self.path.open("a+b", buffering=0)
-                content = self._locked(self._file, self.path)
-            whole = content.rfind(b"\n") + 1
-            self._read(content[:whole], content[whole:])
-            if self._file is not None and whole < len(content):
-                self._file.truncate(whole)  # only now is it known to be a cache
-        except OSError as error:
-            self.close()
-            raise StorageError(
-                f"{self.path}: the cache cannot be used ({error.strerror or error})"
-            ) from error
-        except (AnnotationError, StorageError):
-            self.close()
-            raise
+                folder = self.path
+                folder.mkdir(exist_ok=True)
+            self._cache = stack.enter_context(closing(_opened(folder, folder == self.path)))
+            if not read_only:
+                from filelock import FileLock
+
+                stack.enter_context(FileLock(folder / "lock", timeout=0))
+            self._cache.add(SPENT, EXPENSE.dump_python(Expense(), mode="json"))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        """Let go of the folder."""
+        self._stack.close()
 
     @property
-    def spent(self) -> tuple[int, Decimal]:
-        """Tokens and money, of this and earlier runs; of lost requests the most they can cost."""
-        expenses = self._expenses.values()
-        return sum(t for t, _ in expenses), sum((c for _, c in expenses), Decimal(0))
+    def spent(self) -> Expense:
+        """Of this and earlier runs; of lost requests the most they can cost."""
+        with self._told():
+            return EXPENSE.validate_python(self._cache[SPENT])
 
-    def get(self, key: str, limit: int) -> Mapping[str, Any] | None:
+    def get(self, key: str, limit: int) -> Reply | None:
         """The answer to a question, if there is one.
 
         Args:
             key: of the question.
             limit: answer tokens allowed now; an answer that was cut at fewer does not count.
         """
-        answer = self._answers.get(key)
-        if answer and answer.get("finish_reason") == "length" and answer["limit"] < limit:
-            return None
-        return answer
+        with self._told():
+            found = self._cache.get(key)
+            reply = None if found is None else Reply.model_validate(found)
+        cut = reply is not None and reply.finish_reason == "length" and reply.limit < limit
+        return None if cut else reply
 
-    def sent(self, key: str, tokens: int, cost: Decimal) -> int:
-        """Write down that a request is about to be sent, and its worst case; returns its number."""
-        request = max(self._expenses, default=-1) + 1
-        self._append("sent", request=request, key=key, tokens=tokens, cost=cost)
-        return request
+    def reserve(self, worst: Expense, allowed: Callable[[Expense], bool]) -> bool:
+        """Count the worst case of a request before it is sent.
 
-    def failed(
-        self, request: int, reason: str, tokens: int = 0, cost: Decimal = Decimal(0)
+        Args:
+            worst: the most that it can cost.
+            allowed: whether so much may be spent in all.
+
+        Returns:
+            False, and nothing is counted, where it does not fit.
+        """
+        with self._told(), self._cache.transact():
+            if not allowed(total := self.spent + worst):
+                return False
+            self._cache[SPENT] = EXPENSE.dump_python(total, mode="json")
+            return True
+
+    def settle(
+        self, worst: Expense, billed: Expense, key: str = "", reply: Reply | None = None
     ) -> None:
-        """Write down that a request brought no answer, and what it is counted with."""
-        self._append("failed", request=request, reason=reason, tokens=tokens, cost=cost)
+        """Count what a request did cost in the place of its worst case, and keep its answer."""
+        with self._told(), self._cache.transact():
+            total = self.spent - worst + billed
+            self._cache[SPENT] = EXPENSE.dump_python(total, mode="json")
+            if reply is not None:
+                self._cache[key] = reply.model_dump()
 
-    def answered(self, request: int, key: str, tokens: int, cost: Decimal, **answer: Any) -> None:
-        """Write down an answer (`text`, `finish_reason`, `limit` ...) and what it cost."""
-        self._append("answer", request=request, key=key, tokens=tokens, cost=cost, **answer)
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the libraries raise, in one line."""
+        import diskcache
+        import filelock
 
-    def _append(self, event: str, **data: Any) -> None:
-        row = {"event": event, **data}
-        if self._file is not None:
-            text = json.dumps({**row, "cost": float(row["cost"])}, ensure_ascii=False) + "\n"
-            try:
-                left = memoryview(text.encode("utf-8", "backslashreplace"))
-                while left:
-                    left = left[self._file.write(left) :]
-            except OSError as error:
-                raise StorageError(
-                    f"{self.path}: the cache cannot be written ({error.strerror or error}); the "
-                    "run stopped, what it holds is kept"
-                ) from error
-        self._take(row)
-
-    def _take(self, row: dict[str, Any]) -> None:
-        self._expenses[row["request"]] = (row["tokens"], Decimal(str(row["cost"])))
-        if row["event"] == "answer":
-            self._answers[row["key"]] = row
-
-    def _locked(self, file: BinaryIO, path: Path) -> bytes:
         try:
-            self._lock = FileLock(file, path)
-        except OSError as error:
+            yield
+        except filelock.Timeout as error:
             raise StorageError(
-                f"{self.path}: another process uses this cache; wait for it or name another file"
+                f"{self.path}: another process uses this cache; wait for it or name another folder"
             ) from error
-        file.seek(0)
-        return file.read()
+        except (ValueError, LookupError, zlib.error) as error:
+            raise AnnotationError(
+                f"{self.path}: holds something that no teacher's cache does; name another folder"
+            ) from error
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            raise StorageError(
+                f"{self.path}: the cache cannot be used ({error}); what it holds is kept"
+            ) from error
 
-    def _read(self, content: bytes, cut: bytes) -> None:
-        """Take the whole lines, and make sure that a cut last one is the beginning of an event."""
-        lines = content.splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                names = EVENTS[row["event"]]
-                numbers = [row["request"], row["tokens"]]
-                fine = all(name in row for name in names) and all(
-                    isinstance(n, int) and n >= 0 for n in numbers
-                )
-                fine = fine and isinstance(row["cost"], int | float) and row["cost"] >= 0
-                texts = (row.get("text", ""), row.get("finish_reason"), row.get("refusal"))
-                counts = (row.get("limit", 0), row.get("tokens_in"), row.get("tokens_out"))
-                fine = fine and all(isinstance(t, str | None) for t in texts)
-                fine = fine and all(isinstance(c, int | None) for c in counts)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                fine = False
-            if not fine:
-                raise self._foreign(number)
-            self._take(row)
-        if not any(cut.startswith(b) or b.startswith(cut) for b in BEGINNINGS):
-            raise self._foreign(len(lines) + 1)
 
-    def _foreign(self, number: int) -> AnnotationError:
-        return AnnotationError(
-            f"{self.path}, line {number}: is no line of a cache; name another file"
+def _check(folder: Path) -> None:
+    """Refuse what was not made here."""
+    if folder.is_file():
+        raise AnnotationError(f"{folder}: is a file; answers are kept in a folder, name another")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "cache.db").exists():
+        raise AnnotationError(f"{folder}: holds other files than a cache; name another folder")
+    old = folder.with_name(f"{folder.name}.jsonl")
+    if not folder.exists() and old.is_file() and old.read_bytes().startswith(EARLIER):
+        raise AnnotationError(
+            f"{old}: holds answers as an earlier version wrote them, which are not read any more; "
+            f"move it away to ask again, or name another folder than {folder}"
         )
+
+
+def _opened(folder: Path, durable: bool) -> Any:
+    from diskcache import Cache, JSONDisk
+
+    class JSONOnly(JSONDisk):
+        """Refuses what somebody else pickled: diskcache would run it."""
+
+        def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+            if mode != 1:  # of raw bytes
+                raise ValueError("a value that is no JSON")
+            return super().fetch(mode, filename, value, read)
+
+    # Nothing is thrown out, and nothing lies outside of the database and its transactions.
+    return Cache(
+        folder,
+        disk=JSONOnly,
+        disk_min_file_size=2**30,
+        eviction_policy="none",
+        cull_limit=0,
+        sqlite_synchronous=2 if durable else 0,  # a power cut takes back no settled request
+    )

@@ -1,7 +1,8 @@
-"""How a server is asked and what that may cost: options, a plan, and the counts of a run."""
+"""How a server is asked and what that may cost: options, caps, a plan, and the counts of a run."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,13 +10,54 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from loracast.annotation._teacher_reply import printable
-from loracast.annotation._teacher_request import IMAGE_TOKENS, Question
-from loracast.annotation._teacher_spending import Prices, Spending
+from loracast.annotation._teacher_request import SeriesQuestion
 from loracast.errors import ConfigError
 
-__all__ = ["KEY_VARIABLE", "ServerConfig", "TeacherPlan", "TeacherStats"]
+__all__ = ["KEY_VARIABLE", "Expense", "Prices", "ServerConfig", "TeacherPlan", "TeacherStats"]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True)
+class Expense:
+    """Tokens, and money exact to the last digit; of one request, or of many."""
+
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def __add__(self, other: Expense) -> Expense:
+        return Expense(self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: Expense) -> Expense:
+        return Expense(self.tokens - other.tokens, self.cost - other.cost)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Money per million tokens, in any currency.
+
+    Args:
+        prompt: of the prompt.
+        answer: of the answer.
+
+    Raises:
+        ConfigError: a price that is negative or not finite.
+    """
+
+    prompt: float = 0.0
+    answer: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(p) and p >= 0 for p in (self.prompt, self.answer)):
+            raise ConfigError(
+                f"got prices {self.prompt} and {self.answer}; expected 0 or more a million tokens"
+            )
+
+    def cost(self, tokens_in: int, tokens_out: int) -> Decimal:
+        """Of a request, exact to the last digit."""
+        prompt, answer = Decimal(str(self.prompt)), Decimal(str(self.answer))
+        return (prompt * tokens_in + answer * tokens_out) / MILLION
 
 
 @dataclass(frozen=True)
@@ -27,32 +69,30 @@ class ServerConfig:
         base_url: of the server's API, often ending in /v1; None is OpenAI's own.
         picture: show a line chart instead of numbers, for models that see.
         seed: sent along, and a part of the cache's key.
-        temperature: of sampling; None leaves it to the server.
         answer_tokens: allowed for one answer.
         max_tokens: cap on all tokens, prompts and answers, of all runs with the same cache.
         max_cost: cap on money, likewise; needs `prices`.
         prices: per million tokens.
-        image_tokens: the most that one picture counts.
-        cache: file of answers; None keeps them in memory only.
+        cache: folder of answers; None keeps them for one run only.
         workers: requests under way at once.
         tries: of one question, the first one included.
         timeout: seconds after which a request is given up, however it stalls.
-        first_wait, longest_wait: seconds between tries; the wait doubles, times 0.5 to 1.5.
+        first_wait, longest_wait: seconds between tries; the wait doubles, times 0.5 to 1.5. What
+            the server asks to wait is added, and ends the run where it is longer than the longest.
 
     Raises:
-        ConfigError: a value outside its bounds, or credentials in `base_url`.
+        ConfigError: a value outside its bounds, a cap on money without prices, or credentials in
+            `base_url`.
     """
 
     model: str
     base_url: str | None = None
     picture: bool = False
     seed: int = 0
-    temperature: float | None = 0.0
     answer_tokens: int = 512
     max_tokens: int | None = None
     max_cost: float | None = None
     prices: Prices = field(default_factory=Prices)
-    image_tokens: int = IMAGE_TOKENS
     cache: Path | None = None
     workers: int = 4
     tries: int = 5
@@ -63,7 +103,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ConfigError("got no model; name the one that the server has")
-        for name in ("answer_tokens", "image_tokens", "workers", "tries"):
+        for name in ("answer_tokens", "workers", "tries"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name} {getattr(self, name)}; expected 1 or more")
         if not self.timeout > 0 or not 0 <= self.first_wait <= self.longest_wait:
@@ -82,12 +122,25 @@ class ServerConfig:
                 raise ConfigError(
                     f"got a base_url with credentials or a query; the key goes into {KEY_VARIABLE}"
                 )
-        Spending(self.max_tokens, self.max_cost, self.prices)
+        for name, cap in (("max_tokens", self.max_tokens), ("max_cost", self.max_cost)):
+            if cap is not None and not (math.isfinite(cap) and cap > 0):
+                raise ConfigError(f"got {name} {cap}; expected more than 0")
+        if self.max_cost is not None and self.prices == Prices():
+            raise ConfigError(
+                f"got a cap of {self.max_cost} on money and no prices; say what a million tokens "
+                "of prompt and of answer cost"
+            )
 
-    def worst_case(self, question: Question) -> tuple[int, Decimal]:
-        """Tokens and money that one request can cost."""
-        prompt = question.most_tokens(self.image_tokens)
-        return prompt + self.answer_tokens, self.prices.cost(prompt, self.answer_tokens)
+    def worst_case(self, question: SeriesQuestion) -> Expense:
+        """The most that one request can cost."""
+        prompt = question.most_tokens()
+        return Expense(prompt + self.answer_tokens, self.prices.cost(prompt, self.answer_tokens))
+
+    def allows(self, spent: Expense) -> bool:
+        """Whether so much in all is within the caps."""
+        return (self.max_tokens is None or spent.tokens <= self.max_tokens) and (
+            self.max_cost is None or spent.cost <= Decimal(str(self.max_cost))
+        )
 
 
 @dataclass

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
 
 from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import Extremum, SeriesFacts
@@ -28,31 +28,7 @@ class NotTheAPI(AnnotationError):  # noqa: N818 - says what the server is not
     """The reply is no chat completion: HTML of a proxy or a wrong address, broken JSON."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Message(_Part):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(_Part):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(_Part):
-    prompt_tokens: int = Field(ge=0, strict=True)
-    completion_tokens: int = Field(ge=0, strict=True)
-
-
-class _Completion(_Part):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: Any = None
-
-
-class Reply(_Part):
+class Reply(BaseModel, frozen=True):
     """What counts in a reply.
 
     Args:
@@ -60,6 +36,7 @@ class Reply(_Part):
         finish_reason: why the model stopped.
         refusal: what it said instead of an answer.
         tokens_in, tokens_out: as the server counts them; None where it does not.
+        limit: answer tokens that were allowed.
     """
 
     text: str = ""
@@ -67,6 +44,7 @@ class Reply(_Part):
     refusal: str | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    limit: int = 0
 
 
 def printable(text: object, most: int = SHOWN) -> str:
@@ -89,23 +67,21 @@ def read_reply(body: str, content_type: str = "") -> Reply:
     except (ValueError, RecursionError):
         raise NotTheAPI(f"got no JSON ({printable(body, 60)!r})") from None
     try:
-        found = _Completion.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise NotTheAPI(f"got JSON that is no chat completion ({key}: {first['msg']})") from None
-    choice = found.choices[0]
-    try:
-        usage: _Usage | None = _Usage.model_validate(found.usage)
-    except ValidationError:
-        usage = None
-    return Reply(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason,
-        refusal=choice.message.refusal,
-        tokens_in=usage.prompt_tokens if usage else None,
-        tokens_out=usage.completion_tokens if usage else None,
-    )
+        choice = data["choices"][0]
+        said, usage = choice["message"], data.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        counted = all(type(count) is int and count >= 0 for count in counts)
+        return Reply(
+            text=said.get("content") or "",
+            finish_reason=choice.get("finish_reason"),
+            refusal=said.get("refusal"),
+            tokens_in=counts[0] if counted else None,
+            tokens_out=counts[1] if counted else None,
+        )
+    except (LookupError, TypeError, AttributeError, ValueError):
+        shown = printable(body, 60)
+        raise NotTheAPI(f"got JSON that is no chat completion ({shown!r})") from None
 
 
 # "stop" is the API's word; the others are those of servers that pass on their engine's.

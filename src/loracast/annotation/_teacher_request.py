@@ -1,7 +1,6 @@
 """What a teacher behind a server is asked: the meaning of the words, and always the series.
 
-The series is a part of `Question`, drawn or written here from its values, and the messages of a
-question cannot be made without it. Knows neither servers nor costs.
+The series is drawn or written here from its values. Knows neither servers nor costs.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import base64
 import hashlib
 import io
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,9 +16,8 @@ import numpy as np
 from loracast.annotation._facts import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS
 from loracast.annotation._prompt import series_text
 
-__all__ = ["ANSWER_SCHEMA", "FORMATS", "IMAGE_TOKENS", "Question", "ask_about"]
+__all__ = ["ANSWER_SCHEMA", "FORMATS", "SeriesQuestion"]
 
-FORMATS = ("json_schema", "json_object", "text")
 _LABELS = {
     "trend": TREND_LABELS,
     "noise": NOISE_LEVELS,
@@ -33,6 +29,17 @@ ANSWER_SCHEMA: dict[str, Any] = {
     "properties": {name: {"type": "string", "enum": list(v)} for name, v in _LABELS.items()},
     "required": list(_LABELS),
     "additionalProperties": False,
+}
+# What a request says for each format of an answer, the best one first.
+FORMATS: dict[str, dict[str, Any]] = {
+    "json_schema": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "annotation", "strict": True, "schema": ANSWER_SCHEMA},
+        }
+    },
+    "json_object": {"response_format": {"type": "json_object"}},
+    "text": {},
 }
 INSTRUCTION = (
     "Describe the time series {where}, with {length} points.\n"
@@ -53,13 +60,11 @@ TEMPLATE_TOKENS = 256
 PICTURE_PIXELS = 512
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """One request's content: an instruction and the series it is about.
+class SeriesQuestion:
+    """What a teacher is asked about one series; there is none without its series.
 
     Args:
-        instruction: what is asked.
-        values: (T,) the series, NaN where missing.
+        values: (T,), NaN where missing.
         picture: show it as a line chart instead of as numbers 00 to 99.
 
     Raises:
@@ -67,28 +72,22 @@ class Question:
         CodecError: an infinity.
     """
 
-    instruction: str
-    values: np.ndarray
-    picture: bool = False
-
-    def __post_init__(self) -> None:
-        _ = self.series  # checks the values
-
-    @cached_property
-    def series(self) -> str:
-        """The series as text."""
-        return series_text(self.values)
+    def __init__(self, values: np.ndarray, *, picture: bool = False) -> None:
+        self.values = np.asarray(values, dtype=np.float64)
+        self.picture = picture
+        self.series = series_text(self.values)
+        where = "in the picture" if picture else "below, scaled from 00 (minimum) to 99 (maximum)"
+        self.instruction = INSTRUCTION.format(where=where, length=len(self.values))
 
     def messages(self) -> list[dict[str, Any]]:
         """The messages of a chat: one of the user, with instruction and series."""
+        content: Any = f"{self.instruction}\nSeries: {self.series}"
         if self.picture:
             png = base64.b64encode(_draw(self.values)).decode("ascii")
-            content: Any = [
+            content = [
                 {"type": "text", "text": self.instruction},
                 {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png}"}},
             ]
-        else:
-            content = f"{self.instruction}\nSeries: {self.series}"
         return [{"role": "user", "content": content}]
 
     def key(self, model: str, seed: int) -> str:
@@ -100,30 +99,14 @@ class Question:
         text = json.dumps([self.instruction, shown, model, seed])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def most_tokens(self, image_tokens: int = IMAGE_TOKENS) -> int:
+    def most_tokens(self) -> int:
         """A bound of the tokens of the prompt, whatever the tokenizer.
 
         No token of a byte-level vocabulary holds less than one byte, so the UTF-8 bytes of the
         text bound its tokens; the schema counts as text, since servers may show it to the model.
         """
         text = len(self.instruction.encode()) + len(json.dumps(ANSWER_SCHEMA)) + TEMPLATE_TOKENS
-        return text + (image_tokens if self.picture else len(self.series))
-
-
-def ask_about(values: np.ndarray, *, picture: bool = False) -> Question:
-    """The question about one series.
-
-    Args:
-        values: (T,), NaN where missing.
-        picture: show it as a line chart instead of numbers 00 to 99.
-
-    Raises:
-        AnnotationError: an empty or all-missing series.
-        CodecError: an infinity.
-    """
-    where = "in the picture" if picture else "below, scaled from 00 (minimum) to 99 (maximum)"
-    array = np.asarray(values, dtype=np.float64)
-    return Question(INSTRUCTION.format(where=where, length=len(array)), array, picture)
+        return text + (IMAGE_TOKENS if self.picture else len(self.series))
 
 
 def _draw(values: np.ndarray) -> bytes:
@@ -140,13 +123,3 @@ def _draw(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
-
-
-def response_format(form: str) -> dict[str, Any]:
-    """The request's arguments for one of `FORMATS`; none for text."""
-    if form == "json_schema":
-        schema = {"name": "annotation", "strict": True, "schema": ANSWER_SCHEMA}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    if form == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    return {}

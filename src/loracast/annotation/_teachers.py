@@ -1,7 +1,7 @@
 """Teachers: whoever says what a series is like, behind one small protocol.
 
 A series goes in, a label comes out: facts, or the reason why there are none. The teacher that asks
-a server is in `_openai.py`.
+a server is in `_teacher_openai.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from loracast.annotation._rules import published_rules, robust_rules
 from loracast.errors import ConfigError, DataError
 
 __all__ = [
-    "RULES",
     "LatentTeacher",
     "RuleTeacher",
     "Teacher",
     "TeacherLabel",
-    "get_rules",
     "label_of",
 ]
 
@@ -88,7 +86,9 @@ class RuleTeacher:
     """
 
     def __init__(self, rules: str, advance: Callable[[int], None] | None = None) -> None:
-        self.name, self._rules, self._advance = rules, get_rules(rules), advance
+        if rules not in RULES:
+            raise ConfigError(f"got the rules {rules!r}; expected one of {', '.join(RULES)}")
+        self.name, self._rules, self._advance = rules, RULES[rules], advance
 
     def describe(self, items: Sequence[AnnotatedSeries]) -> list[TeacherLabel]:
         """What the rules read; a series they cannot read gets none, with the reason.
@@ -105,17 +105,6 @@ class RuleTeacher:
             if self._advance:
                 self._advance(1)
         return labels
-
-
-def get_rules(name: str) -> Callable[[np.ndarray], SeriesFacts]:
-    """A rule engine, values (T,) -> facts, by its name.
-
-    Raises:
-        ConfigError: another name.
-    """
-    if name not in RULES:
-        raise ConfigError(f"got the rules {name!r}; expected one of {', '.join(RULES)}")
-    return RULES[name]
 
 
 def label_of(facts: SeriesFacts | None, name: str) -> str | None:

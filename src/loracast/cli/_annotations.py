@@ -133,8 +133,8 @@ def generate(
         Path | None,
         typer.Option(
             "--cache",
-            help="File that keeps the server's answers, so that none is paid twice.  "
-            "[default: OUT.cache.jsonl]",
+            help="Folder that keeps the server's answers, so that none is paid twice.  "
+            "[default: OUT.cache]",
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Most requests at the same time.")] = 4,
@@ -168,7 +168,7 @@ def generate(
     fields = _agreed(agree)
     log = rejected or out.with_name(f"{out.name}.rejected.jsonl")
     check_target(log, LINES, "--rejected")
-    answers = cache or out.with_name(f"{out.name}.cache.jsonl")
+    answers = cache or out.with_name(f"{out.name}.cache")
     bought = {"--cache": answers} if teacher == "openai" else {}
     check_apart({"--out": out, **bought, "--rejected": log})
     names = split_names(families)

@@ -64,7 +64,9 @@ def backtest(
     ] = 1,
     step: Annotated[
         int | None,
-        typer.Option("--step-size", help="Number of steps between origins.  [default: the horizon]"),
+        typer.Option(
+            "--step-size", help="Number of steps between origins.  [default: the horizon]"
+        ),
     ] = None,
     season: Annotated[
         int | None,
