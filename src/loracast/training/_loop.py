@@ -7,7 +7,6 @@ resumed ends with the same bytes as one left alone (on the same machine and thre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
+from loracast.files import sha256_of
 from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
@@ -137,7 +137,7 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 def _fingerprint(config: TrainConfig, model: Any, stage: str) -> str:
     shapes = [(n, tuple(p.shape)) for n, p in model.named_parameters() if p.requires_grad]
     text = json.dumps([config.model_dump(mode="json"), shapes, stage])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(text)
 
 
 class _Run:
