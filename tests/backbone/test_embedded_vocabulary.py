@@ -31,6 +31,7 @@ from loracast.backbone._probe import probe_tokenizer
 from loracast.codec import make_codec
 from loracast.errors import ModelError
 from loracast.pretraining import grow_embedded
+from tests.annotation.vocabulary_texts import vocabulary_texts
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKENIZER = Tokenizer.from_file(str(VOCABULARY_DIR / "tokenizer.json"))
@@ -155,8 +156,7 @@ def test_the_script_names_what_it_cannot_read(
 
 def test_annotation_texts_cost_as_few_tokens_as_from_qwen(qwen: Any) -> None:
     """Their wording may move on after a base was trained; the vocabulary then cannot."""
-    words = pytest.importorskip("loracast.annotation._words")
-    texts = [t for t in words.vocabulary_texts() if t.isascii() and "La tendance" not in t]
+    texts = [t for t in vocabulary_texts() if t.isascii() and "La tendance" not in t]
     ours = sum(len(TOKENIZER.encode(t).tokens) for t in texts)
     assert ours <= 1.02 * sum(len(qwen.encode(t)) for t in texts)
 
