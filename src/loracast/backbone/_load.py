@@ -160,7 +160,6 @@ def _read_config(folder: Path, model: str) -> dict[str, Any]:
 def load_backbone(
     model: str = "embedded",
     *,
-    keep_full_ids: Iterable[int] | None = None,
     random_start: int | None = None,
     device: str = "cpu",
 ) -> Backbone:
@@ -168,7 +167,6 @@ def load_backbone(
 
     Args:
         model: 'embedded', a local folder, or a hub id.
-        keep_full_ids: prune the vocabulary to these tokens; None keeps all.
         random_start: with a seed, the same architecture with random weights instead.
         device: a torch device.
 
@@ -218,7 +216,7 @@ def load_backbone(
         load_values(net, folder)
     net.eval().to(device)
     size = int(net.get_input_embeddings().weight.shape[0])
-    backbone = Backbone(
+    return Backbone(
         model=net,
         tokenizer=tokenizer,
         name=model,
@@ -227,6 +225,3 @@ def load_backbone(
         random_start=random_start,
         card=read_card(folder) if random_start is None else None,
     )
-    if keep_full_ids is not None:
-        backbone.prune(keep_full_ids)
-    return backbone

@@ -54,13 +54,12 @@ def _seal(mark: dict[str, Any]) -> str:
     return sha256_of(json.dumps([mark["step"], mark["sha256"]], sort_keys=True))
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Add a checkpoint to a folder; a reader sees it whole or not at all.
 
     Args:
         folder: of this run's checkpoints.
-        checkpoint: what to keep.
-        keep: how many of the newest stay.
+        checkpoint: what to keep; the one before it stays too.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; older checkpoints stay.
@@ -81,7 +80,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Non
             f"checkpoint at step {checkpoint.step} could not be written to {folder} ({error}); "
             "free some space and run the same command again: earlier checkpoints are whole"
         ) from error
-    for old in sorted(folder.glob("step-*"))[:-keep]:
+    for old in sorted(folder.glob("step-*"))[:-2]:
         shutil.rmtree(old, ignore_errors=True)
 
 

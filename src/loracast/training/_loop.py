@@ -307,7 +307,6 @@ def train(
     meter: Meter,
     folder: Path,
     validation: Sequence[Example] = (),
-    resume: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Train what requires gradients; the model ends with the best validated weights.
@@ -317,9 +316,8 @@ def train(
         source: batches by step.
         config: the dials.
         meter: prices steps and validations, and holds the ledger that may refuse them.
-        folder: of checkpoints.
+        folder: of checkpoints; the run goes on from the newest whole one, if there is one.
         validation: examples for the validation loss; empty for none.
-        resume: go on from the newest whole checkpoint in `folder`, if there is one.
         progress: called after every step.
 
     Raises:
@@ -339,8 +337,7 @@ def train(
         )
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
-        if resume:
-            run.restore()
+        run.restore()
         check_lost_work(
             meter,
             folder,
