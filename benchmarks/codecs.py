@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from loracast.codec import Codec, make_codec, round_trip_report
+from loracast.codec import Codec, make_codec
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "codec"))
+from round_trip import round_trip_report
 
 CODECS: list[tuple[str, dict[str, object]]] = [
     ("mao", {"name": "mao"}),

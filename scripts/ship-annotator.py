@@ -11,7 +11,6 @@ new digests. FACTS.json is merged into the card: what was measured beside `resul
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 
 from loracast.adapters import lora_parameters, read_manifest
 from loracast.annotation import SHIPPED_CARD, SHIPPED_DIR, AnnotationEngine
+from loracast.files import sha256_of_file
 
 FACTS = (
     "created", "versions", "seed", "model", "base_sha256", "numbers", "method", "fields", "lengths",
@@ -91,10 +91,7 @@ def main() -> None:
         saved(args.folder / "adapter", result["lengths"])
     if args.also is not None:
         card |= json.loads(args.also.read_text(encoding="utf-8"))
-    card["sha256"] = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(SHIPPED_DIR.iterdir())
-    }
+    card["sha256"] = {path.name: sha256_of_file(path) for path in sorted(SHIPPED_DIR.iterdir())}
     SHIPPED_CARD.write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     total = sum(path.stat().st_size for path in SHIPPED_DIR.iterdir())
     print(f"{SHIPPED_DIR}: {total / 1e6:.2f} MB, {len(card['sha256'])} files")

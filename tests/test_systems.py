@@ -83,7 +83,7 @@ def test_no_module_assumes_one_system() -> None:
 def test_a_folder_that_cannot_be_opened_is_not_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from loracast.files import sync_files, sync_folder
+    from loracast.files import whole_folder, write_whole
 
     real = os.open
 
@@ -93,9 +93,11 @@ def test_a_folder_that_cannot_be_opened_is_not_synced(
         return real(path, flags, *rest)
 
     monkeypatch.setattr(os, "open", as_on_windows)
-    (tmp_path / "a").write_text("x")
-    sync_files(tmp_path.iterdir())
-    sync_folder(tmp_path)
+    write_whole(tmp_path / "a", "x")
+    with whole_folder(tmp_path / "b") as work:
+        (work / "c").write_text("y")
+    assert (tmp_path / "a").read_text() == "x"
+    assert (tmp_path / "b" / "c").read_text() == "y"
 
 
 def _without_amx(monkeypatch: pytest.MonkeyPatch, how: str) -> None:

@@ -32,7 +32,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _adapted(base: Path, config: AdapterConfig) -> Backbone:
-    backbone = load_backbone(str(base), keep_full_ids=KEEP)
+    backbone = load_backbone(str(base))
+    backbone.prune(KEEP)
     backbone.model = attach_lora(backbone.model, config, seed=1)
     with torch.no_grad():  # B is 0 at first: give it something to lose
         generator = torch.Generator().manual_seed(5)
@@ -87,19 +88,22 @@ def test_a_saved_adapter_computes_the_same_when_loaded(
     loaded, manifest = load_adapter(tmp_path / "a")
     assert manifest.adapter == config
     _agree(_logits(loaded), before)
-    plain = load_backbone(str(base), keep_full_ids=KEEP)
+    plain = load_backbone(str(base))
+    plain.prune(KEEP)
     assert (_logits(plain) - before).abs().max() > 1e-3, "the adapter must matter"
 
 
 def test_fresh_lora_leaves_the_function_unchanged(base: Path) -> None:
-    plain = load_backbone(str(base), keep_full_ids=KEEP)
+    plain = load_backbone(str(base))
+    plain.prune(KEEP)
     before = _logits(plain)
     plain.model = attach_lora(plain.model, AdapterConfig(rank=4, head_bias=True), seed=1)
     _agree(_logits(plain), before)
 
 
 def test_only_what_was_asked_for_is_trained(base: Path) -> None:
-    backbone = load_backbone(str(base), keep_full_ids=KEEP)
+    backbone = load_backbone(str(base))
+    backbone.prune(KEEP)
     config = AdapterConfig(rank=4, targets=("q", "v"), head_bias=True)
     model = attach_lora(backbone.model, config, seed=1)
     names = set(lora_parameters(model))
@@ -133,7 +137,8 @@ def test_merged_weights_compute_what_base_and_adapter_did(base: Path, tmp_path: 
     backbone = _adapted(base, config)
     save_adapter(backbone.model, tmp_path / "a", _manifest(backbone, config))
     merge_adapter(tmp_path / "a", tmp_path / "merged")
-    merged = load_backbone(str(tmp_path / "merged"), keep_full_ids=KEEP)
+    merged = load_backbone(str(tmp_path / "merged"))
+    merged.prune(KEEP)
     # folding B A into W rounds once: measured 2e-6
     torch.testing.assert_close(_logits(merged), _logits(backbone), atol=2e-5, rtol=1e-5)
 
@@ -144,7 +149,8 @@ def test_bad_folders_and_targets_are_one_clear_line(base: Path, tmp_path: Path) 
     (tmp_path / "loracast.json").write_text("{")
     with pytest.raises(AdapterError, match="not a valid adapter manifest"):
         load_adapter(tmp_path)
-    backbone = load_backbone(str(base), keep_full_ids=KEEP)
+    backbone = load_backbone(str(base))
+    backbone.prune(KEEP)
     with pytest.raises(AdapterError, match="this model has the linear layers"):
         attach_lora(backbone.model, AdapterConfig(targets=("q", "nope")), seed=0)
 

@@ -22,8 +22,9 @@ from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, regi
 from loracast.annotation._grammar import answer_grammar, one_of
 from loracast.annotation._parse import extrema_of, placed
 from loracast.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
-from loracast.annotation._words import vocabulary_texts
 from loracast.errors import AnnotationError
+
+from .vocabulary_texts import vocabulary_texts
 
 LENGTHS = (1, 2, 3, 4, 7, 32, 99, 100, 101, 128, 999, 1000, 1001, 1024, 2500)
 FACTS = SeriesFacts(

@@ -285,11 +285,11 @@ def _export(folder: Path, tasks: object) -> Path:
 
 def test_the_task_is_what_label_studio_reads() -> None:
     annotation = Annotation.from_facts(FACTS, DAYS, confidence={"trend": 0.9, "max": 0.6})
-    task = label_studio_task(AnnotatedSeries(VALUES, FACTS, "a", DAYS, annotation), "v1")
+    task = label_studio_task(AnnotatedSeries(VALUES, FACTS, "a", DAYS, annotation))
     times = [f"{day}T00:00:00.000" for day in DAYS]
     assert task["data"]["ts"] == {"time": times, "value": [0, 1, 5, None, 2, 2.5, 3, 9]}
     prediction = task["predictions"][0]
-    assert prediction["model_version"] == "v1" and prediction["score"] == 0.6
+    assert prediction["model_version"] == "loracast" and prediction["score"] == 0.6
     results = prediction["result"]
     assert len({r["id"] for r in results}) == len(results)
     point = next(r for r in results if r["value"].get("timeserieslabels") == ["maximum"])

@@ -30,8 +30,9 @@ from loracast.annotation._sentences import (
     prose_labels,
     sentence_labels,
 )
-from loracast.annotation._words import vocabulary_texts
 from loracast.errors import AnnotationError
+
+from .vocabulary_texts import vocabulary_texts
 
 # The word of each label in the sentence of its field, and no other label's word may be there.
 WORDS = {

@@ -31,6 +31,7 @@ from loracast.backbone._probe import probe_tokenizer
 from loracast.codec import make_codec
 from loracast.errors import ModelError
 from loracast.pretraining import grow_embedded
+from tests.annotation.vocabulary_texts import vocabulary_texts
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKENIZER = Tokenizer.from_file(str(VOCABULARY_DIR / "tokenizer.json"))
@@ -155,8 +156,7 @@ def test_the_script_names_what_it_cannot_read(
 
 def test_annotation_texts_cost_as_few_tokens_as_from_qwen(qwen: Any) -> None:
     """Their wording may move on after a base was trained; the vocabulary then cannot."""
-    words = pytest.importorskip("loracast.annotation._words")
-    texts = [t for t in words.vocabulary_texts() if t.isascii() and "La tendance" not in t]
+    texts = [t for t in vocabulary_texts() if t.isascii() and "La tendance" not in t]
     ours = sum(len(TOKENIZER.encode(t).tokens) for t in texts)
     assert ours <= 1.02 * sum(len(qwen.encode(t)) for t in texts)
 
@@ -208,7 +208,8 @@ def test_codecs_find_their_symbols_and_a_pruned_base_predicts_the_same(
     assert tuple(base.tokenizer.convert_ids_to_tokens(list(ids))) == tuple(
         "Ġ" if symbol == " " else symbol for symbol in codec.alphabet
     )
-    pruned = load_backbone(base.name, keep_full_ids=ids)
+    pruned = load_backbone(base.name)
+    pruned.prune(ids)
     values = np.random.default_rng(0).uniform(1, 5, (6, 1))
     symbols = codec.encode(values, codec.fit(values)).symbols
     full = np.asarray(ids)[symbols]

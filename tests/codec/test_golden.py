@@ -10,7 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from loracast.codec import Codec, make_codec, round_trip_report
+from loracast.codec import Codec, make_codec
+
+from .round_trip import round_trip_report
 
 PREY = [0.9714744, 1.0787003, 1.260828, 1.5218158, 1.8605354]
 PREDATOR = [1.0054137, 0.82180643, 0.6863802, 0.59312147, 0.53635156]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loracast.codec import make_codec, round_trip_report
+from loracast.codec import make_codec
 from loracast.errors import CodecError
+
+from .round_trip import round_trip_report
 
 
 def test_figures_by_hand() -> None:

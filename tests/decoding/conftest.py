@@ -111,7 +111,7 @@ def prompts_of(lengths: list[int], seed: int = 0) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def oracle(model, prompt, tables, n_steps, *, seed, key, sample, temperature=1.0, top_p=None):
+def oracle(model, prompt, tables, n_steps, *, seed, key, sample, temperature=1.0):
     """One path by a full forward per token, without cache, batch or forced tokens."""
     path: list[int] = []
     state, left = tables.start, n_steps
@@ -127,15 +127,6 @@ def oracle(model, prompt, tables, n_steps, *, seed, key, sample, temperature=1.0
         for token in legal:
             scores[token] = logits[token] / temperature
         weight = torch.softmax(scores, 0)
-        if top_p is not None:
-            kept, total = set(), 0.0
-            for token in sorted(legal, key=lambda t: -float(weight[t])):
-                if total >= top_p:
-                    break
-                kept.add(token)
-                total += float(weight[token])
-            weight = torch.tensor([float(p) if t in kept else 0.0 for t, p in enumerate(weight)])
-            weight = weight / weight.sum()
         target, total, chosen = draws[len(path)], 0.0, None
         for token in sorted(legal):
             total += float(weight[token])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,9 +64,27 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     return loaded
 
 
+class Asking(Guide):
+    """Forces nothing: the model is asked for every token, and spells certain text as it likes."""
+
+    def matcher(self, regex: str) -> Any:
+        from llguidance import LLMatcher
+
+        grammar = '%llguidance {"no_forcing": true}\nstart: /' + regex.replace("/", r"\/") + "/\n"
+        return LLMatcher(self._tokens, LLMatcher.grammar_from_lark(grammar), log_level=0)
+
+    def forced(self, matcher: Any) -> list[int]:
+        return []
+
+
 @pytest.fixture(scope="module")
 def guide(base: Backbone) -> Guide:
     return Guide(base.tokenizer, base.vocabulary.full_size, base.tokenizer.eos_token_id)
+
+
+@pytest.fixture(scope="module")
+def asking(base: Backbone) -> Asking:
+    return Asking(base.tokenizer, base.vocabulary.full_size, base.tokenizer.eos_token_id)
 
 
 def _task(base: Backbone, numbers: str, fields: tuple[str, ...] = LABEL_FIELDS) -> AnnotationTask:
@@ -129,12 +148,12 @@ def _reference(base: Backbone, question, pattern: str) -> tuple[list[int], str, 
 
 @pytest.mark.parametrize("numbers", ["continuous", "measured", "digits"])
 def test_answers_of_a_batch_are_those_of_the_slow_reference(
-    base: Backbone, guide: Guide, numbers: str
+    base: Backbone, asking: Asking, numbers: str
 ) -> None:
     task = _task(base, numbers)
     questions = [task.question(_series(n)) for n in LENGTHS]
     patterns = [answer_regex(n, LABEL_FIELDS) for n in LENGTHS]
-    got = guided_answers(base.model, questions, patterns, guide, fast_forward=False)
+    got = guided_answers(base.model, questions, patterns, asking)
     for answer, question, pattern in zip(got.answers, questions, patterns, strict=True):
         ids, text, shares = _reference(base, question, pattern)
         assert answer.text == text
@@ -151,7 +170,7 @@ def test_answers_of_a_batch_are_those_of_the_slow_reference(
 
 
 def test_forced_tokens_are_fed_as_the_tokenizer_cuts_them(base: Backbone, guide: Guide) -> None:
-    """With fast forward: the same greedy rule, the model asked only where there is a choice."""
+    """The same greedy rule, the model asked only where there is a choice."""
     task = _task(base, "continuous")
     question, pattern = task.question(_series(40)), answer_regex(40, LABEL_FIELDS)
     got = guided_answers(base.model, [question], [pattern], guide).answers[0]
@@ -177,15 +196,16 @@ def test_forced_tokens_are_fed_as_the_tokenizer_cuts_them(base: Backbone, guide:
     length=st.integers(1, 300),
     seed=st.integers(0, 10**6),
     fields=st.sets(st.sampled_from(SERIES_FIELDS), min_size=1),
-    fast_forward=st.booleans(),
+    forcing=st.booleans(),
 )
 def test_whatever_the_weights_every_answer_is_legal(
     base: Backbone,
     guide: Guide,
+    asking: Asking,
     length: int,
     seed: int,
     fields: set[str],
-    fast_forward: bool,
+    forcing: bool,
 ) -> None:
     if "segments" in fields:
         fields.add("change_points")
@@ -196,9 +216,8 @@ def test_whatever_the_weights_every_answer_is_legal(
     questions = [task.question(np.arange(float(n)) + seed % 7) for n in lengths]
     patterns = [answer_regex(n, chosen) for n in lengths]
     choices = [c for c in CHOICES if c.name in chosen]
-    got = guided_answers(
-        base.model, questions, patterns, guide, choices=choices, fast_forward=fast_forward
-    )
+    chosen_guide = guide if forcing else asking
+    got = guided_answers(base.model, questions, patterns, chosen_guide, choices=choices)
     for answer, n in zip(got.answers, lengths, strict=True):
         facts = parse_answer(answer.text, n)
         told = {"trend": facts.trend, "noise": facts.noise}
@@ -270,19 +289,17 @@ def test_a_pruned_model_spells_with_the_tokens_it_has(tmp_path: Path) -> None:
     texts = ["Series", *'{}[]",:.0123456789_abcdefghijklmnopqrstuvwxyz']
     kept = {i for text in texts for i in pruned.tokenizer.encode(text)}
     pruned.prune(kept)
-    guide = Guide(
+    guide = Asking(
         pruned.tokenizer, pruned.vocabulary.full_size, pruned.tokenizer.eos_token_id,
         pruned.vocabulary.kept,
     )  # fmt: skip
     question = SimpleNamespace(
         ids=pruned.vocabulary.to_model(pruned.tokenizer.encode("Series")), numbers=None
     )
-    answer = guided_answers(pruned.model, [question], [pattern], guide, fast_forward=False).answers[
-        0
-    ]
+    answer = guided_answers(pruned.model, [question], [pattern], guide).answers[0]
     assert parse_answer(answer.text, 20).trend in TREND_LABELS
-    full = pruned.vocabulary.to_full(answer.ids)
-    assert pruned.tokenizer.decode(full.tolist()) == answer.text
+    full = [pruned.vocabulary.kept[row] for row in answer.ids]
+    assert pruned.tokenizer.decode(full) == answer.text
 
 
 def test_bad_calls_say_so_in_one_line(base: Backbone, guide: Guide) -> None:

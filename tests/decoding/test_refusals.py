@@ -29,8 +29,6 @@ from .conftest import build, fixed_width, prompts_of
         ({"max_rows": 0}, ConfigError, "max_rows=0"),
         ({"temperature": 0.0}, ConfigError, "greedy=True"),
         ({"temperature": float("nan")}, ConfigError, "temperature=nan"),
-        ({"top_p": 0.0}, ConfigError, "top_p=0"),
-        ({"top_p": 1.5}, ConfigError, "top_p=1.5"),
         ({"method": "fast"}, ConfigError, "'fast'"),
         ({"prompts": prompts_of([5, 250])}, DataError, "'b': got 250 tokens .* at most 256"),
         ({"n_steps": 50}, DataError, "up to 300 to forecast"),

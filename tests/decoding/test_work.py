@@ -9,7 +9,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from loracast.codec import make_codec
 from loracast.decoding import TokenAutomaton, sample_paths
-from loracast.flops import Architecture, counted_flops, get_convention
+from loracast.flops import Architecture, get_convention
+from tests.flops.torch_counter import counted_flops
 
 from .conftest import GRAMMARS, build, prompts_of
 

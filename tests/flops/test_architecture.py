@@ -9,7 +9,8 @@ import pytest
 
 from loracast.errors import ConfigError, ModelError
 from loracast.flops import Architecture
-from loracast.flops._agreement import _TINY, FAMILIES
+
+from .torch_counter import FAMILIES, TINY
 
 # Parameters as stored in the checkpoints on the Hugging Face hub (sum of safetensors shapes).
 PUBLISHED_PARAMETERS = {
@@ -59,7 +60,7 @@ def test_parameters_and_projections_as_transformers_builds_them(family: str) -> 
     torch = pytest.importorskip("torch")
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    size = dict(_TINY.get(family, _TINY["qwen2"])) | {"vocab_size": 61}
+    size = dict(TINY.get(family, TINY["qwen2"])) | {"vocab_size": 61}
     if family == "gpt2":
         size = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 40, "vocab_size": 61}
     config = AutoConfig.for_model(family, **size)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from loracast.errors import ConfigError
 from loracast.flops import Architecture, CostTable, LoraSpec, get_convention
-from loracast.flops._agreement import FAMILIES, agreement_table, worst_error
+
+from .torch_counter import FAMILIES, agreement_table, worst_error
 
 TINY = Architecture(
     layers=3, hidden=32, heads=4, kv_heads=2, head_dim=8, mlp=80, vocab=40, tied=True

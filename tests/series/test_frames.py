@@ -167,7 +167,9 @@ def test_forecast_frame_of_one_target() -> None:
 
 def test_forecast_frame_of_several_targets() -> None:
     point = np.arange(8.0).reshape(2, 2, 2)
-    frame = forecast_frame(_panel(2), point, {80: (point - 1, point + 1)}, backend="polars")
+    panel = _panel(2)
+    panel.meta["backend"] = "polars"
+    frame = forecast_frame(panel, point, {80: (point - 1, point + 1)})
     assert frame.columns == [
         "unique_id", "ds", "prey", "prey-lo-80", "prey-hi-80", "predator", "predator-lo-80",
         "predator-hi-80",

@@ -11,9 +11,10 @@ from scipy.integrate import solve_ivp
 
 from loracast.synthetic import _corpus
 from loracast.synthetic._corpus import CORPUS_KINDS, ODE_FAMILIES, corpus_chunk
-from loracast.synthetic._corpus_guard import is_predator_prey, predator_prey_misfit
 from loracast.synthetic._corpus_oscillators import OSCILLATORS
 from loracast.synthetic._corpus_rk4 import Density, Systems, alone, integrate
+
+from .predator_prey import is_predator_prey, predator_prey_misfit
 
 Field = Callable[[np.ndarray], np.ndarray]
 

@@ -60,7 +60,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _adapted(base: Path) -> Backbone:
-    backbone = load_backbone(str(base), keep_full_ids=KEEP)
+    backbone = load_backbone(str(base))
+    backbone.prune(KEEP)
     spec = ADAPTER.spec(backbone.model)
     backbone.model = attach_lora(backbone.model, ADAPTER, seed=1)
     backbone.lora = spec  # type: ignore[attr-defined]

@@ -13,11 +13,12 @@ from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
 from loracast.errors import ConfigError
-from loracast.flops import CostTable, counted_flops, muon_takes, trained_parameters
+from loracast.flops import CostTable, muon_takes, trained_parameters
 from loracast.forecasting import ForecastTask
 from loracast.ledger import Ledger
 from loracast.training import IGNORED, Example, Meter, Numbers, TrainConfig, train
 from loracast.training._loop import _Run
+from tests.flops.torch_counter import counted_flops
 
 
 def _numbers(seed: int) -> Example:

@@ -1,17 +1,20 @@
-"""Folders of adapters: found where a fit or study put them, and copied whole."""
+"""Folders of adapters: found where a fit or study put them, written and copied whole."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from loracast.errors import AdapterError, StorageError
-from loracast.files import sync_files
+from loracast.files import whole_folder
 
-__all__ = ["adapter_folder", "copy_adapter"]
+__all__ = ["MANIFEST", "adapter_folder", "copy_adapter", "new_adapter"]
 
-_MANIFEST = "loracast.json"
+MANIFEST = "loracast.json"
 
 
 def adapter_folder(folder: str | Path) -> Path:
@@ -22,12 +25,27 @@ def adapter_folder(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     for place in (folder, folder / "adapter"):
-        if (place / _MANIFEST).is_file():
+        if (place / MANIFEST).is_file():
             return place
     missing = "" if folder.exists() else " (no such folder)"
     raise AdapterError(
         f"{folder} holds no adapter{missing}; expected a folder written by loracast fit or study"
     )
+
+
+@contextmanager
+def new_adapter(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which then stands at `folder` whole, or not at all.
+
+    Raises:
+        StorageError: the place cannot be written, or holds something else.
+    """
+    try:
+        with whole_folder(folder, mark=MANIFEST, kind="adapter") as work:
+            yield work
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"the adapter could not be written to {folder}: {reason}") from error
 
 
 def copy_adapter(source: Path, folder: Path) -> None:
@@ -36,25 +54,6 @@ def copy_adapter(source: Path, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written, or holds something else.
     """
-    try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / _MANIFEST).is_file():
-            raise StorageError(
-                f"{folder} exists and holds no adapter; refusing to replace it: choose another "
-                "folder"
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-        try:
-            for file in sorted(source.iterdir()):
-                shutil.copyfile(file, work / file.name)
-            sync_files(work.iterdir())
-            work.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(
-            f"the adapter could not be written to {folder}: {error.strerror or error}"
-        ) from error
+    with new_adapter(folder) as work:
+        for file in source.iterdir():
+            shutil.copyfile(file, work / file.name)

@@ -6,7 +6,6 @@ at its initial value, another alpha scales the update anew, and neither says a w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -16,14 +15,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from loracast.errors import AdapterError, DamageWarning, StorageError
-from loracast.files import sync_files
+from loracast.errors import AdapterError, DamageWarning
+from loracast.files import sha256_of, sha256_of_file, write_whole
 
 __all__ = [
     "check_digests",
     "check_peft_config",
     "checked_tensors",
-    "file_sha256",
     "file_sha256s",
     "parse_finite",
     "read_sealed",
@@ -36,20 +34,14 @@ _CIRCUMSTANCES = ("auto_mapping", "base_model_name_or_path", "inference_mode", "
 _REMEDY = "copy the whole folder again, or train the adapter anew"
 
 
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def file_sha256s(folder: Path) -> dict[str, str]:
     """Name -> digest of every file of a folder."""
-    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return {path.name: sha256_of_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def text_sha256(document: Mapping[str, Any]) -> str:
     """Of a JSON document, whatever its layout and the order of its names."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return sha256_of(json.dumps(document, sort_keys=True))
 
 
 def parse_finite(text: str) -> dict[str, Any]:
@@ -75,13 +67,7 @@ def write_sealed(path: Path, facts: Mapping[str, Any]) -> None:
         StorageError: it cannot be written.
     """
     plain = json.loads(json.dumps(facts, allow_nan=False))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(json.dumps(plain | {"sha256": text_sha256(plain)}), encoding="utf-8")
-        sync_files([temporary])
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_whole(path, json.dumps(plain | {"sha256": text_sha256(plain)}))
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
@@ -115,7 +101,7 @@ def check_digests(folder: Path, digests: Mapping[str, str]) -> None:
     for name, expected in digests.items():
         path = folder / Path(name).name
         try:
-            found = file_sha256(path)
+            found = sha256_of_file(path)
         except FileNotFoundError:
             raise AdapterError(
                 f"{folder} holds no {name}, which was written with the adapter: {_REMEDY}"

@@ -8,7 +8,6 @@ word.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from loracast.adapters._folder import MANIFEST, new_adapter
 from loracast.adapters._integrity import (
     check_digests,
     check_peft_config,
@@ -35,11 +35,9 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.errors import AdapterError, LoracastError, StorageError, faults_in_one_line
-from loracast.files import sync_files
+from loracast.errors import AdapterError, LoracastError, faults_in_one_line
 
 __all__ = [
-    "MANIFEST",
     "AdapterManifest",
     "check_adapter",
     "load_adapter",
@@ -47,7 +45,6 @@ __all__ = [
     "save_adapter",
 ]
 
-MANIFEST = "loracast.json"
 FORMAT_VERSION = 2  # 1 had no digests; it is read with the other checks
 _BIAS = "head_bias.safetensors"
 _WEIGHTS = "adapter_model.safetensors"
@@ -114,41 +111,25 @@ def save_adapter(
     Raises:
         StorageError: the folder cannot be written, or holds something else.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise StorageError(
-            f"{folder} exists and holds no adapter; refusing to replace it: choose another folder"
-        )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-        try:
-            if manifest.adapter.method == "full":
-                state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
-                if model.config.tie_word_embeddings:
-                    state.pop("lm_head.weight", None)
-                save_file(state, work / _WEIGHTS)
-            else:
-                model.save_pretrained(work, save_embedding_layers=False)
-                (work / "README.md").unlink(missing_ok=True)
-                interface = values_of(model)
-                if interface is not None:
-                    save_values(interface, work)
-                bias = head_bias(model)
-                if bias is not None:
-                    save_file({"bias": bias.detach().contiguous()}, work / _BIAS)
-            for name, source in (extra_files or {}).items():
-                shutil.copyfile(source, work / name)
-            manifest = _sealed(manifest, file_sha256s(work))
-            (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
-            sync_files(work.iterdir())
-            work.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"the adapter could not be written to {folder}: {error}") from error
+    with new_adapter(folder) as work:
+        if manifest.adapter.method == "full":
+            state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
+            if model.config.tie_word_embeddings:
+                state.pop("lm_head.weight", None)
+            save_file(state, work / _WEIGHTS)
+        else:
+            model.save_pretrained(work, save_embedding_layers=False)
+            (work / "README.md").unlink(missing_ok=True)
+            interface = values_of(model)
+            if interface is not None:
+                save_values(interface, work)
+            bias = head_bias(model)
+            if bias is not None:
+                save_file({"bias": bias.detach().contiguous()}, work / _BIAS)
+        for name, source in (extra_files or {}).items():
+            shutil.copyfile(source, work / name)
+        manifest = _sealed(manifest, file_sha256s(work))
+        (work / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
 

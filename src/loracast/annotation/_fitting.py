@@ -5,7 +5,6 @@ Knows an engine, labelled series and prices; the loop itself is in `training`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -34,6 +33,7 @@ from loracast.annotation._rows import (
 from loracast.annotation._score_lists import LIST_FIELDS, is_right
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError, BudgetExceeded, LoracastError
+from loracast.files import sha256_of
 from loracast.flops import format_flops
 from loracast.ledger import Ledger
 from loracast.model import (
@@ -338,16 +338,10 @@ def _scales(
 
 def _weights_sha256(engine: AnnotationEngine) -> str:
     """Of what an adapter has learned so far."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(lora_parameters(engine.backbone.model).items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    weights = sorted(lora_parameters(engine.backbone.model).items())
+    return sha256_of(*(p for name, w in weights for p in (name, w.detach().cpu().numpy())))
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(np.ascontiguousarray(row.values, dtype=np.float64).tobytes())
-        digest.update(repr(row.facts).encode())
-    return digest.hexdigest()
+    shown = ((np.asarray(row.values, dtype=np.float64), repr(row.facts)) for row in rows)
+    return sha256_of(*(part for pair in shown for part in pair))

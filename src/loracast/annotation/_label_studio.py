@@ -51,12 +51,11 @@ def label_studio_config(timestamps: bool = False) -> str:
     )
 
 
-def label_studio_task(record: AnnotatedSeries, model_version: str = "loracast") -> dict[str, Any]:
+def label_studio_task(record: AnnotatedSeries) -> dict[str, Any]:
     """One task with its prediction, as JSON values.
 
     Args:
         record: the series, its index and its annotation (made from its facts where there is none).
-        model_version: what the prediction is filed under.
 
     Raises:
         AnnotationError: an infinity, text in the index that is no timestamp, or timestamps that
@@ -101,7 +100,7 @@ def label_studio_task(record: AnnotatedSeries, model_version: str = "loracast") 
             add(name, "choices", {"choices": [chosen]}, name)
     if annotation.seasonality is not None:
         add("period", "number", {"number": annotation.seasonality.period}, "seasonality")
-    prediction: dict[str, Any] = {"model_version": model_version, "result": results}
+    prediction: dict[str, Any] = {"model_version": "loracast", "result": results}
     if annotation.confidence:
         prediction["score"] = min(annotation.confidence.values())
     shown = [None if np.isnan(v) else float(v) for v in values]
@@ -148,15 +147,13 @@ def stamps(times: Sequence[Any], where: str) -> np.ndarray:
     return np.array(out, dtype="datetime64[ms]")
 
 
-def write_label_studio(
-    path: str | Path, records: Iterable[AnnotatedSeries], model_version: str = "loracast"
-) -> int:
+def write_label_studio(path: str | Path, records: Iterable[AnnotatedSeries]) -> int:
     """Write a file of tasks with predictions to import; returns how many.
 
     Raises:
         AnnotationError: as `label_studio_task`, or a path that cannot be written.
     """
-    tasks = [label_studio_task(record, model_version) for record in records]
+    tasks = [label_studio_task(record) for record in records]
     try:
         Path(path).write_text(json.dumps(tasks, ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:

@@ -53,7 +53,6 @@ def plot_annotations(
     *,
     index: Sequence[np.ndarray] | None = None,
     language: str = "en",
-    columns: int = 2,
 ) -> None:
     """Write a picture of N annotated series, PNG or SVG after the ending of its name.
 
@@ -63,7 +62,6 @@ def plot_annotations(
         path: of the picture.
         index: N arrays (T,) for the horizontal axis, e.g. timestamps; None counts positions.
         language: of title, legend and caption, the prose of the annotation.
-        columns: axes side by side.
 
     Raises:
         AnnotationError: nothing to draw, numbers that do not fit each other, another ending, a
@@ -73,7 +71,7 @@ def plot_annotations(
         raise AnnotationError(
             f"got {Path(path).name!r} for a picture; expected a name in {' or '.join(SUFFIXES)}"
         )
-    figure = draw_annotations(series, annotations, index=index, language=language, columns=columns)
+    figure = draw_annotations(series, annotations, index=index, language=language)
     try:
         figure.savefig(path, dpi=130)
     except OSError as error:
@@ -86,7 +84,6 @@ def draw_annotations(
     *,
     index: Sequence[np.ndarray] | None = None,
     language: str = "en",
-    columns: int = 2,
 ) -> Figure:
     """The same as a matplotlib figure; arguments and errors as `plot_annotations`."""
     from matplotlib.figure import Figure
@@ -108,7 +105,7 @@ def draw_annotations(
     font = {"fontfamily": chosen} if chosen else {}
     # A dollar in a unit or a name is a dollar, not the start of a formula.
     text: dict[str, Any] = {"loc": "left", "parse_math": False, **font}
-    columns = max(1, min(columns, count))
+    columns = min(2, count)
     rows = -(-count // columns)
     captions = [_caption(prose(a, language), language) for a in annotations]
     lines = max(text.count("\n") for text in captions) + 1

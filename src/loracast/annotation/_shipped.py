@@ -6,13 +6,13 @@ was made, how right it is, and the SHA-256 of each of its files.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from loracast.annotation._settings import AnnotatorSettings
 from loracast.errors import AdapterError, ConfigError
+from loracast.files import sha256_of_file
 
 __all__ = ["SHIPPED_CARD", "SHIPPED_DIR", "adapter_name", "check_asked", "shipped_annotator"]
 
@@ -37,8 +37,7 @@ def shipped_annotator(folder: Path = SHIPPED_DIR, card: Path = SHIPPED_CARD) -> 
             path = there.get(name)
             if path is None or path.is_symlink() or not path.is_file():
                 raise _damaged(folder, f"{name!r} is missing, or no plain file")
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            if found != digests.get(name):
+            if sha256_of_file(path) != digests.get(name):
                 raise _damaged(folder, f"{name!r} is another file than the one that was shipped")
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -51,11 +50,9 @@ def adapter_name(folder: Path) -> str:
 
     The first twelve digits of the SHA-256 of its tensors.
     """
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        digest.update(path.read_bytes())
+    digest = sha256_of_file(*sorted(Path(folder).glob("*.safetensors")))
     own = "the annotator that ships with it, " if Path(folder) == SHIPPED_DIR else ""
-    return f"{own}adapter {digest.hexdigest()[:12]}"
+    return f"{own}adapter {digest[:12]}"
 
 
 def check_asked(

@@ -39,10 +39,8 @@ class AnnotationTask:
         tokenizer: of the model, over full ids.
         place_id: the token that holds the place of a number.
         numbers: one of NUMBER_FORMS, how the series enters.
-        profile: of the prompt.
         fields: of the answer.
         end_id: the token that ends an answer.
-        to_model: maps full token ids (L,) to those of a pruned model; None keeps them.
         bos: full id of the token that starts a document, or None.
         places: whether an answer also has the place of an extremum beside its region.
     """
@@ -54,21 +52,18 @@ class AnnotationTask:
         place_id: int,
         end_id: int,
         numbers: str = "continuous",
-        profile: str = "short",
         fields: Sequence[str] = LABEL_FIELDS,
-        to_model: Any = None,
         bos: int | None = None,
         places: bool = False,
     ) -> None:
-        self.tokenizer, self.numbers, self.profile = tokenizer, numbers, profile
+        self.tokenizer, self.numbers = tokenizer, numbers
         self.fields = tuple(fields)
         self.place_id, self.end_id, self.bos = place_id, end_id, bos
-        self.places, self._to_model = places, to_model
+        self.places = places
         self._texts: dict[str, np.ndarray] = {}
 
     def _ids(self, text: str) -> np.ndarray:
-        ids = np.asarray(self.tokenizer.encode(text, add_special_tokens=False), dtype=np.int64)
-        return ids if self._to_model is None else np.asarray(self._to_model(ids), dtype=np.int64)
+        return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), dtype=np.int64)
 
     def _fixed(self, text: str) -> np.ndarray:
         """Ids of an instruction; the same few texts come again and again."""
@@ -82,12 +77,9 @@ class AnnotationTask:
         Raises:
             AnnotationError: an empty or all-missing series.
         """
-        asked = annotation_prompt(
-            values, profile=self.profile, numbers=self.numbers, fields=self.fields
-        ).chat(self.tokenizer)
+        prompt = annotation_prompt(values, numbers=self.numbers, fields=self.fields)
+        asked = prompt.chat(self.tokenizer)
         first = np.array([] if self.bos is None else [self.bos], dtype=np.int64)
-        if self._to_model is not None and len(first):
-            first = np.asarray(self._to_model(first), dtype=np.int64)
         if asked.series is not None:
             ids = np.concatenate([first, self._ids(asked.text)])
             return Question(ids, None, len(values))

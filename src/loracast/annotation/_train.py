@@ -22,7 +22,8 @@ from loracast.annotation._engine import AnnotationEngine
 from loracast.annotation._label_files import read_labelled
 from loracast.annotation._rules import robust_rules
 from loracast.annotation._unseen import CLEAR_TARGET, best_rules, score_unseen, unseen_series
-from loracast.errors import ConfigError, StorageError
+from loracast.errors import ConfigError
+from loracast.files import write_whole
 from loracast.ledger import Ledger
 from loracast.training import Progress, StudyProgress
 
@@ -194,7 +195,7 @@ def train_annotator(
         "verdict": verdict_of(methods),
         "seconds": time.monotonic() - started,
     }
-    _write(out / "result.json", result)
+    write_whole(out / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     return result
 
 
@@ -241,12 +242,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    temporary = path.with_name(".result.json.tmp")
-    try:
-        temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -6,7 +6,6 @@ runs, and a missing network is said in one line.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from loracast.backbone._card import BaseCard, read_card
 from loracast.backbone._values import attach_values, load_values, values_of
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 from loracast.errors import ModelError
+from loracast.files import sha256_of, sha256_of_file
 from loracast.flops import Architecture, ValueSpec
 
 __all__ = ["EMBEDDED_DIR", "Backbone", "load_backbone", "resolve_model"]
@@ -157,19 +157,9 @@ def _read_config(folder: Path, model: str) -> dict[str, Any]:
     return config
 
 
-def _hash_files(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def load_backbone(
     model: str = "embedded",
     *,
-    keep_full_ids: Iterable[int] | None = None,
     random_start: int | None = None,
     device: str = "cpu",
 ) -> Backbone:
@@ -177,7 +167,6 @@ def load_backbone(
 
     Args:
         model: 'embedded', a local folder, or a hub id.
-        keep_full_ids: prune the vocabulary to these tokens; None keeps all.
         random_start: with a seed, the same architecture with random weights instead.
         device: a torch device.
 
@@ -210,14 +199,12 @@ def load_backbone(
                 use_safetensors=True,
                 dtype=torch.float32,
             )
-            digest = _hash_files(weights)
+            digest = sha256_of_file(*weights)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(random_start)
                 net = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-            digest = hashlib.sha256(
-                f"{config.to_json_string()}\nrandom start {random_start}".encode()
-            ).hexdigest()
+            digest = sha256_of(f"{config.to_json_string()}\nrandom start {random_start}")
     except ModelError:
         raise
     except Exception as error:  # transformers raises a dozen kinds for a broken folder
@@ -229,7 +216,7 @@ def load_backbone(
         load_values(net, folder)
     net.eval().to(device)
     size = int(net.get_input_embeddings().weight.shape[0])
-    backbone = Backbone(
+    return Backbone(
         model=net,
         tokenizer=tokenizer,
         name=model,
@@ -238,6 +225,3 @@ def load_backbone(
         random_start=random_start,
         card=read_card(folder) if random_start is None else None,
     )
-    if keep_full_ids is not None:
-        backbone.prune(keep_full_ids)
-    return backbone

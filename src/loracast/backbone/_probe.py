@@ -24,12 +24,10 @@ class Probe:
     Args:
         splits_digits: every token of a run of digits holds exactly one of them.
         merged: examples of tokens with several digits.
-        single_digits: each digit has a token of its own.
     """
 
     splits_digits: bool
     merged: tuple[str, ...]
-    single_digits: bool
 
 
 def _token_id(tokenizer: Any, symbol: str) -> int | None:
@@ -48,7 +46,7 @@ def probe_tokenizer(tokenizer: Any) -> Probe:
     pieces = [tokenizer.decode([i]) for i in tokenizer.encode(_SAMPLE, add_special_tokens=False)]
     merged = tuple(p for p in pieces if sum(c.isdigit() for c in p) > 1)
     singles = all(_token_id(tokenizer, d) is not None for d in "0123456789")
-    return Probe(splits_digits=not merged and singles, merged=merged, single_digits=singles)
+    return Probe(splits_digits=not merged and singles, merged=merged)
 
 
 def symbol_ids(

@@ -261,12 +261,9 @@ def attach_values(model: Any, shape: ValueShape | None = None, seed: int = 0) ->
 _FILE = "values.safetensors"
 
 
-def save_values(interface: ValueInterface, folder: Path, dtype: torch.dtype | None = None) -> Path:
+def save_values(interface: ValueInterface, folder: Path) -> Path:
     """Write an interface into a model's or an adapter's folder; its shape is in the metadata."""
-    tensors = {
-        name: weight.detach().to(dtype or weight.dtype).contiguous()
-        for name, weight in interface.state_dict().items()
-    }
+    tensors = {n: weight.detach().contiguous() for n, weight in interface.state_dict().items()}
     path = Path(folder) / _FILE
     save_file(tensors, path, metadata={"shape": interface.shape.model_dump_json()})
     return path

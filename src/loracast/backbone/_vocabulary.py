@@ -52,11 +52,6 @@ class Vocabulary:
             raise ModelError(f"got token ids {missing}; this pruned model keeps only {self.kept}")
         return rows
 
-    def to_full(self, rows: Iterable[int]) -> np.ndarray:
-        """Rows of the pruned model -> full ids, (L,) int64."""
-        index = np.fromiter(rows, dtype=np.int64)
-        return np.asarray(self.kept)[index] if self.pruned else index
-
 
 def prune_vocabulary(model: Any, keep_ids: Iterable[int]) -> Vocabulary:
     """Keep only the given token ids of a causal language model, in place.

@@ -24,9 +24,10 @@ from loracast.cli._options import (
     ledger_at,
     panel_of,
 )
-from loracast.cli._output import check_target, write_whole
+from loracast.cli._output import check_target
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
+from loracast.files import write_whole
 from loracast.flops import format_flops
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from loracast.cli._annotations_show import report_rows, show_audit, show_plan
 from loracast.cli._annotations_train import evaluate, train
 from loracast.cli._label_studio import check_config, write_config
 from loracast.cli._options import AsJson, Seed, at_most, split_names, whole
-from loracast.cli._output import check_apart, check_target, print_json, write_whole
+from loracast.cli._output import check_apart, check_target, print_json
 from loracast.errors import AnnotationError, ConfigError
+from loracast.files import write_whole
 
 if TYPE_CHECKING:
     from loracast.annotation import (

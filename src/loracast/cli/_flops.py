@@ -23,7 +23,7 @@ from loracast.flops import (
 __all__ = ["architecture_of", "flops"]
 
 MODES = ("train", "validate", "prefill", "decode", "forecast")
-TABLES = ("mao2025", "agreement", "steps")
+TABLES = ("mao2025", "steps")
 
 
 def architecture_of(model: str) -> Architecture:
@@ -176,12 +176,10 @@ def _print(title: str, head: tuple[str, ...], rows: list[list[str]]) -> None:
 
 
 def _table(name: str, context: int, rank: int, as_json: bool) -> None:
-    """A published table beside its recomputation, or the check against torch's counter."""
+    """A published table beside its recomputation, or one step as several count it."""
     if name not in TABLES:
         raise ConfigError(f"--table: got {name!r}; expected one of {', '.join(TABLES)}")
-    if name == "agreement":
-        _agreement(as_json)
-    elif name == "steps":
+    if name == "steps":
         _steps(context, rank, as_json)
     else:
         _mao2025(as_json)
@@ -232,28 +230,3 @@ def _steps(context: int, rank: int, as_json: bool) -> None:
     cells = [[k, f"{v:.4e}", f"{v / exact:.3f}"] for k, v in rows.items()]
     title = f"One LoRA step of Qwen2.5-0.5B, B=4, S={context}, r={rank or 4}"
     _print(title, ("counted as", "FLOPs", "of exact"), cells)
-
-
-def _agreement(as_json: bool) -> None:
-    from loracast.flops import agreement_table, worst_error
-
-    rows = agreement_table()
-    if as_json:
-        facts = [{**vars(r), "error": r.error} for r in rows]
-        print_json({"worst_error": worst_error(rows), "cases": facts})
-        return
-    cells = [
-        [
-            r.model,
-            r.vocabulary,
-            r.attention,
-            r.work,
-            f"{r.counted:.6e}",
-            f"{r.exact:.6e}",
-            f"{100 * r.error:.4f} %",
-        ]
-        for r in rows
-    ]
-    head = ("model", "vocabulary", "attention", "work", "counted", "exact", "error")
-    _print("torch's FLOP counter and the matmul part of exact", head, cells)
-    typer.echo(f"worst error: {100 * worst_error(rows):.4f} % of {len(rows)} cases")

@@ -24,9 +24,10 @@ from loracast.cli._options import (
     panel_of,
     whole,
 )
-from loracast.cli._output import FRAME_SUFFIXES, check_target, print_json, write_frame, write_whole
+from loracast.cli._output import FRAME_SUFFIXES, check_target, print_json, write_frame
 from loracast.cli._progress import Watcher
 from loracast.errors import ConfigError
+from loracast.files import write_whole
 from loracast.flops import format_flops
 
 __all__ = ["forecast"]

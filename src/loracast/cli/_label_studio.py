@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from loracast.cli._output import write_whole
 from loracast.errors import StorageError
+from loracast.files import write_whole
 
 __all__ = ["check_config", "write_config"]
 
@@ -46,5 +46,5 @@ def write_config(tasks: Path, timestamps: bool) -> Path:
     from loracast.annotation import label_studio_config
 
     path = check_config(tasks, timestamps)
-    write_whole(path, lambda to: to.write_text(label_studio_config(timestamps), "utf-8"))
+    write_whole(path, label_studio_config(timestamps))
     return path

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from loracast.errors import ConfigError, StorageError
+from loracast.files import write_whole
 
-__all__ = ["check_apart", "check_target", "finite", "print_json", "write_frame", "write_whole"]
+__all__ = ["check_apart", "check_target", "finite", "print_json", "write_frame"]
 
 FRAME_SUFFIXES = (".csv", ".parquet")
 
@@ -61,29 +62,6 @@ def check_apart(files: Mapping[str, Path]) -> None:
                 f"{option} {path}: is the same file as {other}, and would replace it; name another "
                 f"one with {option}"
             )
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file, then rename: readers see the old file or the new one.
-
-    Args:
-        path: the file.
-        write: writes the content to the path it is given.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise StorageError(f"{path}: cannot be written ({reason})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_frame(frame: Any, path: Path) -> None:

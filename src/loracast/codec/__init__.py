@@ -9,7 +9,6 @@ from __future__ import annotations
 from loracast.codec._base import Codec, Encoded, Grammar, State
 from loracast.codec._continuous import ContinuousCodec
 from loracast.codec._registry import make_codec
-from loracast.codec._report import round_trip_report
 
 __all__ = [
     "Codec",
@@ -18,5 +17,4 @@ __all__ = [
     "Grammar",
     "State",
     "make_codec",
-    "round_trip_report",
 ]

@@ -4,7 +4,7 @@ Per channel the context's [min, max] maps onto the codes [low, high] = [headroom
 0..10^D - 1, one code per step. Beyond, each further step is exp(growth) times wider, with growth
 such that the last code lies `reach` context ranges (default 1000) beyond what was seen. So a
 forecast may leave the seen range by three orders of magnitude; past that it is cut, and
-`round_trip_report` counts it. With D=3 and headroom 0.2 a tail step grows by 5.3 % a code.
+`benchmarks/codecs.py` counts it. With D=3 and headroom 0.2 a tail step grows by 5.3 % a code.
 The defaults, two digits and headroom 0.1, were chosen by what a small network learns at equal FLOPs
 (docs/log.md); three or four digits show more of a number and take longer to learn.
 """

@@ -33,7 +33,6 @@ def choose(
     uniform: np.ndarray | None,
     *,
     temperature: float = 1.0,
-    top_p: float | None = None,
 ) -> np.ndarray:
     """One column per row: by inverse CDF over the legal columns, or the best where greedy.
 
@@ -42,8 +41,6 @@ def choose(
         legal: (R, A) bool, at least one True per row.
         uniform: (R,) in [0, 1), or None for the most probable legal column.
         temperature: divides the logits.
-        top_p: keep the fewest most probable columns whose probability reaches top_p
-            (Holtzman et al. 2020); None keeps all.
 
     Returns:
         (R,) int64 columns.
@@ -61,12 +58,6 @@ def choose(
     if uniform is None:
         return masked.argmax(axis=1)
     weight = np.exp((masked - best) / temperature)
-    if top_p is not None and top_p < 1.0:
-        order = np.argsort(-weight, axis=1, kind="stable")
-        ranked = np.take_along_axis(weight, order, axis=1)
-        before = np.cumsum(ranked, axis=1) - ranked
-        ranked[before >= top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
-        np.put_along_axis(weight, order, ranked, axis=1)
     cdf = np.cumsum(weight, axis=1)
     below = cdf <= uniform[:, None] * cdf[:, -1:]
     # Rounding can put u x total on the total itself: then the last column with any weight.

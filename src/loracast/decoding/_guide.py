@@ -137,37 +137,32 @@ class Guide:
         self.kept = np.arange(self.size) if kept is None else np.asarray(kept, dtype=np.int64)
         self._row = np.full(self.size, -1, dtype=np.int64)
         self._row[self.kept] = np.arange(len(self.kept))
-        self._made: OrderedDict[tuple[str, bool], Any] = OrderedDict()
+        self._made: OrderedDict[str, Any] = OrderedDict()
         self._bytes: dict[int, bytes] = {}
 
-    def matcher(self, regex: str, *, forcing: bool = True) -> Any:
+    def matcher(self, regex: str) -> Any:
         """A fresh matcher at the beginning of a text.
 
         Args:
             regex: of the legal texts.
-            forcing: text that is certain has to be written in the tokenizer's own tokens; else
-                in any tokens that spell it.
 
         Raises:
             ConfigError: not a regular expression that llguidance understands.
         """
-        key = (regex, forcing)
-        if key in self._made:
-            self._made.move_to_end(key)
+        if regex in self._made:
+            self._made.move_to_end(regex)
         else:
             from llguidance import LLMatcher
 
-            grammar = "start: /" + regex.replace("/", r"\/") + "/\n"
-            if not forcing:
-                grammar = '%llguidance {"no_forcing": true}\n' + grammar
-            made = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(grammar), log_level=0)
+            grammar = LLMatcher.grammar_from_lark("start: /" + regex.replace("/", r"\/") + "/\n")
+            made = LLMatcher(self._tokens, grammar, log_level=0)
             if made.is_error():
                 reason = made.get_error().strip().splitlines()[0]
                 raise ConfigError(f"got a grammar that cannot be followed ({reason:.200})")
-            self._made[key] = made
+            self._made[regex] = made
             if len(self._made) > MATCHERS_KEPT:
                 self._made.popitem(last=False)
-        return self._made[key].deep_copy()
+        return self._made[regex].deep_copy()
 
     def legal(self, matcher: Any) -> np.ndarray:
         """Rows of the model (A,), ascending, that may come next."""
@@ -187,7 +182,7 @@ class Guide:
         if -1 in rows:
             raise ModelError(
                 "guided decoding stopped: the model was pruned of a token that the grammar forces; "
-                "keep it, or decode without fast_forward"
+                "keep it"
             )
         return rows
 

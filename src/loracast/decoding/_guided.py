@@ -110,11 +110,12 @@ def guided_answers(
     guide: Guide,
     *,
     choices: Sequence[Choice] = (),
-    fast_forward: bool = True,
     dtype: torch.dtype | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Guided:
     """The most likely legal token, again and again, until a text is complete.
+
+    What the grammar forces is taken without asking the model, cut into the tokenizer's own tokens.
 
     Args:
         model: a causal LM in evaluation mode; with a value interface where prompts hold numbers.
@@ -122,9 +123,6 @@ def guided_answers(
         regexes: N regular expressions of the legal answers; finite ones end by themselves.
         guide: of the model's tokens.
         choices: where labels stand whose probabilities are wanted.
-        fast_forward: take what the grammar forces without asking the model, cut into the
-            tokenizer's own tokens; else the model is asked for each token, and may spell certain
-            text in any tokens.
         dtype: autocast to this type while computing; None computes as the weights are.
         progress: called with the number of answers just completed.
 
@@ -143,9 +141,8 @@ def guided_answers(
     lm = CausalModel(model, dtype)
     rows = []
     for place, regex in enumerate(regexes):
-        row = _Row(place, guide.matcher(regex, forcing=fast_forward), [Reading(c) for c in choices])
-        if fast_forward:
-            _take_forced(row, guide)
+        row = _Row(place, guide.matcher(regex), [Reading(c) for c in choices])
+        _take_forced(row, guide)
         rows.append(row)
     lengths = [len(p.ids) + len(r.waiting) for p, r in zip(prompts, rows, strict=True)]
     limit = lm.max_positions
@@ -158,7 +155,7 @@ def guided_answers(
     with lm.computing():
         for first, last, _ in prefill_calls([lengths[i] for i in order]):
             members = [rows[i] for i in order[first:last]]
-            _batch(lm, [prompts[r.place] for r in members], members, guide, fast_forward, work)
+            _batch(lm, [prompts[r.place] for r in members], members, guide, work)
             if progress is not None:
                 progress(len(members))
     answers = [
@@ -187,7 +184,6 @@ def _batch(
     prompts: Sequence[MixedPrompt],
     rows: list[_Row],
     guide: Guide,
-    fast_forward: bool,
     work: _Counter,
 ) -> None:
     """Write the answers of prompts that are prefilled together."""
@@ -196,7 +192,7 @@ def _batch(
     while True:
         for row, scores in zip(live, logits, strict=True):
             if not row.done:
-                _choose(row, scores, guide, fast_forward)
+                _choose(row, scores, guide)
         keep = [i for i, row in enumerate(live) if not row.done]
         if not keep:
             return
@@ -274,7 +270,7 @@ def _forward(
     return logits[:, 0].float().cpu().double().numpy(), cache
 
 
-def _choose(row: _Row, logits: np.ndarray, guide: Guide, fast_forward: bool) -> None:
+def _choose(row: _Row, logits: np.ndarray, guide: Guide) -> None:
     """Take the most likely legal token, and what it forces."""
     legal = guide.legal(row.matcher)
     scores = logits[legal]
@@ -297,7 +293,7 @@ def _choose(row: _Row, logits: np.ndarray, guide: Guide, fast_forward: bool) -> 
             if not reading.settled:
                 reading.read(row.text, spelled, guide.spelling(token))
     _append(row, token, float(weights[best]), guide)
-    if fast_forward and not row.done:
+    if not row.done:
         _take_forced(row, guide)
 
 

@@ -45,7 +45,6 @@ class _Options:
     n_samples: int
     seed: int
     temperature: float
-    top_p: float | None
     greedy: bool
     progress: Callable[[int], None] | None
 
@@ -60,7 +59,6 @@ def sample_paths(
     seed: int,
     keys: Sequence[str],
     temperature: float = 1.0,
-    top_p: float | None = None,
     greedy: bool = False,
     max_rows: int = MAX_ROWS,
     method: str = "auto",
@@ -82,7 +80,6 @@ def sample_paths(
         seed: of the run.
         keys: N distinct names, the stable identity of each prompt.
         temperature: divides the logits, > 0.
-        top_p: nucleus of each choice, in (0, 1]; None = all legal tokens.
         greedy: take the most probable legal token; all S paths of a prompt are then the same.
         max_rows: most rows (N x S) decoded at once; bounds the memory.
         method: "prefix" shares each prompt's keys and values among its samples, "expanded"
@@ -100,12 +97,12 @@ def sample_paths(
         ConfigError: an option out of range.
         ModelError: a model that is in training mode, or cannot be decoded this way.
     """
-    automata = _check(prompts, automaton, keys, n_steps, n_samples, temperature, top_p, max_rows)
+    automata = _check(prompts, automaton, keys, n_steps, n_samples, temperature, max_rows)
     lm = CausalModel(model, dtype)
     method = _method(lm, method)
     tables = stack(automata)
     samples = 1 if greedy else n_samples
-    options = _Options(n_steps, samples, seed, temperature, top_p, greedy, progress)
+    options = _Options(n_steps, samples, seed, temperature, greedy, progress)
 
     begun = {s: forced_start(tables, s, n_steps) for s in set(tables.starts)}
     heads = [tables.token_ids[begun[s][0]] for s in tables.starts]
@@ -179,7 +176,6 @@ def _decode(
             legal[state[rows]],
             None if options.greedy else draws[rows, fed],
             temperature=options.temperature,
-            top_p=options.top_p,
         )
         moving = rows
         while moving.size:
@@ -228,7 +224,6 @@ def _check(
     n_steps: int,
     n_samples: int,
     temperature: float,
-    top_p: float | None,
     max_rows: int,
 ) -> list[TokenAutomaton]:
     """One automaton per prompt, once everything that can be judged without a model is."""
@@ -242,8 +237,6 @@ def _check(
             f"decoding: got temperature={temperature}; expected a number > 0; "
             "for the most probable path use greedy=True"
         )
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ConfigError(f"decoding: got top_p={top_p}; expected 0 < top_p <= 1, or None")
     if len(keys) != len(prompts):
         raise DataError(
             f"decoding: got {len(keys)} keys for {len(prompts)} prompts; expected one each"

@@ -18,6 +18,7 @@ import numpy as np
 from loracast.errors import ConfigError, DataError, StorageError
 from loracast.evaluation._log_growth import log_bounds
 from loracast.evaluation._prepare import BaselineForecast, prepare, require_positive
+from loracast.files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -203,7 +204,6 @@ class GlobalMLP:
         """
         from safetensors.torch import save
 
-        path = Path(path)
         header = {
             "format": FORMAT,
             "lags": LAGS,
@@ -217,15 +217,7 @@ class GlobalMLP:
         }
         state = {key: value.contiguous() for key, value in self.net.state_dict().items()}
         blob = save(state, metadata={"loracast": json.dumps(header)})
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            temporary.write_bytes(blob)
-            temporary.replace(path)
-        except OSError as problem:
-            raise StorageError(f"{path}: cannot be written ({problem.strerror})") from problem
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return write_whole(path, blob)
 
     @classmethod
     def load(cls, path: str | Path) -> GlobalMLP:

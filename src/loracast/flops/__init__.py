@@ -11,7 +11,6 @@ Knows shapes and numbers of FLOPs; it knows neither weights nor tasks.
 
 from __future__ import annotations
 
-from loracast.flops._agreement import agreement_table, counted_flops, worst_error
 from loracast.flops._architecture import Architecture
 from loracast.flops._conventions import CONVENTIONS, get_convention
 from loracast.flops._cost import CostTable
@@ -31,8 +30,6 @@ __all__ = [
     "Plan",
     "PlannedStage",
     "ValueSpec",
-    "agreement_table",
-    "counted_flops",
     "format_flops",
     "get_convention",
     "mao2025_table10",
@@ -41,5 +38,4 @@ __all__ = [
     "parse_flops",
     "step_by_convention",
     "trained_parameters",
-    "worst_error",
 ]

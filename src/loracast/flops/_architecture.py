@@ -216,9 +216,3 @@ class Architecture:
         head = (0 if self.tied else embedding) + (self.vocab if self.head_bias else 0)
         positions = self.learned_positions * self.hidden
         return self.layers * layer + per_norm + embedding + positions + head
-
-    def n_lora_parameters(self, rank: int, targets: Iterable[str]) -> int:
-        """Parameters of LoRA factors of this rank on the named projections of every layer."""
-        names = self.resolve_targets(targets)
-        widths = sum(p.n_in + p.n_out for p in self.projections if p.name in names)
-        return self.layers * rank * widths

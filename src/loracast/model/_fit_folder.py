@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loracast.errors import BudgetExceeded, StorageError
+from loracast.files import write_whole
 from loracast.flops import format_flops
 from loracast.ledger import Ledger
 from loracast.training import TrainResult
@@ -69,9 +70,7 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
                     "or remove it"
                 )
             return
-        temporary = path.with_name(".fit.json.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise StorageError(f"{folder} cannot be used for a fit: {reason}") from error

@@ -5,7 +5,6 @@ Knows ledgers and budgets, not models. Why it exists: nothing runs a model witho
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from loracast.errors import ConfigError
+from loracast.files import sha256_of
 from loracast.flops import parse_flops
 from loracast.ledger import Ledger, run_of
 
@@ -97,8 +97,5 @@ def work_sha256(facts: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> str:
         facts: JSON-like, in the same order every time.
         arrays: what the model is shown.
     """
-    digest = hashlib.sha256(repr(sorted(facts.items())).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
+    shown = (part for a in arrays for part in (f"{a.dtype}{a.shape}", a))
+    return sha256_of(repr(sorted(facts.items())), *shown)[:16]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from loracast.backbone import (
     values_of,
 )
 from loracast.errors import ConfigError, StorageError, faults_in_one_line
+from loracast.files import whole_folder, write_whole
 from loracast.flops import parse_flops
 from loracast.ledger import Ledger
 from loracast.pretraining._corpus_batches import CorpusBatches, Kind
@@ -105,13 +105,13 @@ def pretrain(
     """
     folder = out / "start"
     if not (folder / "model.safetensors").exists():
-        shutil.rmtree(folder, ignore_errors=True)
         shape = embedded_config(recipe.hidden, recipe.layers, recipe.mlp)
         try:
-            if recipe.start is None:
-                build_embedded(folder, shape, recipe.seed)
-            else:
-                grow_embedded(Path(recipe.start), folder, shape, recipe.seed)
+            with whole_folder(folder) as work:
+                if recipe.start is None:
+                    build_embedded(work, shape, recipe.seed)
+                else:
+                    grow_embedded(Path(recipe.start), work, shape, recipe.seed)
         except OSError as error:
             raise StorageError(f"cannot write to {out}: {error}") from error
     base = load_backbone(str(folder))
@@ -151,7 +151,7 @@ def pretrain(
         "machine": machine_facts(),
     }
     for folder in (out, out / "model"):
-        (folder / CARD_FILE).write_text(json.dumps(card, indent=1))
+        write_whole(folder / CARD_FILE, json.dumps(card, indent=1))
     return result
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
-import numpy as np
-
+from loracast.files import sha256_of
 from loracast.series._panel import Panel
 
 __all__ = ["data_sha256"]
@@ -14,8 +12,5 @@ __all__ = ["data_sha256"]
 
 def data_sha256(panel: Panel) -> str:
     """Of the ids, channels and values of a panel, as they are in memory."""
-    digest = hashlib.sha256(json.dumps([list(map(str, panel.ids)), panel.channels]).encode())
-    for values in panel.values:
-        digest.update(str(values.shape).encode())
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
+    names = json.dumps([list(map(str, panel.ids)), panel.channels])
+    return sha256_of(names, *(part for v in panel.values for part in (str(v.shape), v)))

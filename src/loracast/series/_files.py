@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +15,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from loracast.errors import DataError, LoracastError, StorageError
-from loracast.files import sha256_of_file
+from loracast.errors import DataError
+from loracast.files import sha256_of_file, write_whole
 from loracast.series._frames import LONGEST_ID, panel_from_frame, panel_to_frame
 from loracast.series._panel import Panel
 
@@ -65,7 +64,7 @@ def read_panel(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: got suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}")
-    digest = sha256_of_file(path)
+    digest = _digest(path)
     try:
         if suffix in HDF5_SUFFIXES:
             panel = _read_hdf5(path, id_col, time_col, target_cols, strict)
@@ -83,6 +82,17 @@ def read_panel(
         raise DataError(f"{path}: {problem}") from problem
     panel.meta.update(path=str(path), sha256=digest)
     return panel
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; expected a file")
+    try:
+        return sha256_of_file(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be read ({problem.strerror})") from problem
 
 
 def _one_line(problem: BaseException) -> str:
@@ -299,7 +309,7 @@ def write_hdf5(panel: Panel, path: str | Path) -> Path:
             if meta:
                 file.attrs["loracast_meta"] = json.dumps(meta, default=_plain)
 
-    return _write_atomically(Path(path), write)
+    return write_whole(path, write)
 
 
 def write_panel(panel: Panel, path: str | Path) -> Path:
@@ -317,27 +327,11 @@ def write_panel(panel: Panel, path: str | Path) -> Path:
         raise DataError(f"{path}: got suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}")
     frame = panel_to_frame(panel, "pandas")
     if suffix in CSV_SUFFIXES:
-        return _write_atomically(path, lambda to: frame.to_csv(to, index=False))
-    return _write_atomically(path, lambda to: frame.to_parquet(to, index=False))
+        return write_whole(path, lambda to: frame.to_csv(to, index=False))
+    return write_whole(path, lambda to: frame.to_parquet(to, index=False))
 
 
 def _plain(item: object) -> object:
     if isinstance(item, np.ndarray | np.generic):
         return item.tolist()
     raise TypeError(f"{type(item).__name__} cannot be stored")
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except LoracastError:
-        raise
-    except ImportError as problem:
-        raise StorageError(f"{path}: {_one_line(problem)}") from problem
-    except OSError as problem:
-        raise StorageError(f"{path}: cannot be written ({_one_line(problem)})") from problem
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from loracast.errors import DataError
-from loracast.series._frames import Backend, _repeat_ids, build_frame
+from loracast.series._frames import _repeat_ids, build_frame
 from loracast.series._panel import Panel
 
 __all__ = ["backtest_frame", "forecast_frame", "future_times", "level_name"]
+
+_NAME = "loracast"  # of the column of forecasts
 
 
 def future_times(times: np.ndarray, horizon: int) -> np.ndarray:
@@ -113,9 +115,6 @@ def forecast_frame(
     panel: Panel,
     point: np.ndarray,
     intervals: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
-    *,
-    name: str = "loracast",
-    backend: Backend | None = None,
 ) -> Any:
     """A long frame of forecasts after the end of each series.
 
@@ -126,11 +125,9 @@ def forecast_frame(
         panel: the N series that were forecast; the frame continues their times.
         point: (N, H, C) point forecasts.
         intervals: per level in percent, lower and upper bounds, each (N, H, C).
-        name: column name of the forecast of a single target.
-        backend: "pandas" or "polars"; by default the kind the panel was read from.
 
     Returns:
-        A frame of N x H rows.
+        A frame of N x H rows, of the kind that the panel was read from.
 
     Raises:
         DataError: shapes that do not agree, or series too short to continue.
@@ -140,9 +137,9 @@ def forecast_frame(
     horizon = point.shape[1]
     times = [future_times(t, horizon) for t in panel.times]
     columns = _keys(panel, times, horizon)
-    heads = (name,) if panel.n_channels == 1 else panel.channels
+    heads = (_NAME,) if panel.n_channels == 1 else panel.channels
     columns.update(_forecast_columns(heads, point, intervals))
-    return build_frame(columns, backend or panel.meta.get("backend", "pandas"))  # type: ignore[arg-type]
+    return build_frame(columns, panel.meta.get("backend", "pandas"))  # type: ignore[arg-type]
 
 
 def backtest_frame(
@@ -150,14 +147,11 @@ def backtest_frame(
     start: np.ndarray,
     point: np.ndarray,
     intervals: Mapping[float, tuple[np.ndarray, np.ndarray]] | None = None,
-    *,
-    name: str = "loracast",
-    backend: Backend | None = None,
 ) -> Any:
     """A long frame of forecasts beside the truth: `unique_id, ds, cutoff, y, loracast, ...`.
 
     With several targets the truth keeps the channel's name and the forecast is called
-    `<channel>-<name>`, for example `prey, prey-loracast, prey-loracast-lo-80`.
+    `<channel>-loracast`, for example `prey, prey-loracast, prey-loracast-lo-80`.
 
     Args:
         panel: the N full series.
@@ -165,11 +159,9 @@ def backtest_frame(
             the cutoff.
         point: (N, H, C) forecasts of the steps start..start+H-1.
         intervals: per level in percent, lower and upper bounds, each (N, H, C).
-        name: column name of the method.
-        backend: "pandas" or "polars"; by default the kind the panel was read from.
 
     Returns:
-        A frame of N x H rows.
+        A frame of N x H rows, of the kind that the panel was read from.
 
     Raises:
         DataError: shapes that do not agree, or steps outside a series.
@@ -192,9 +184,9 @@ def backtest_frame(
     truth = np.stack([v[r] for v, r in zip(panel.values, rows, strict=True)])
     single = panel.n_channels == 1
     columns.update({c: truth[:, :, i].ravel() for i, c in enumerate(panel.channels)})
-    heads = (name,) if single else tuple(f"{c}-{name}" for c in panel.channels)
+    heads = (_NAME,) if single else tuple(f"{c}-{_NAME}" for c in panel.channels)
     columns.update(_forecast_columns(heads, point, intervals))
-    return build_frame(columns, backend or panel.meta.get("backend", "pandas"))  # type: ignore[arg-type]
+    return build_frame(columns, panel.meta.get("backend", "pandas"))  # type: ignore[arg-type]
 
 
 def _keys(panel: Panel, times: list[np.ndarray], horizon: int) -> dict[str, Any]:

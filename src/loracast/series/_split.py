@@ -10,21 +10,13 @@ from loracast.series._panel import Panel
 __all__ = ["rolling_origins", "sliding_windows", "split_panel"]
 
 
-def split_panel(
-    panel: Panel,
-    n_train: int,
-    n_val: int,
-    n_test: int | None = None,
-    shuffle_seed: int | None = None,
-) -> tuple[Panel, Panel, Panel]:
-    """Divide the series into train, validation and test.
+def split_panel(panel: Panel, n_train: int, n_val: int) -> tuple[Panel, Panel, Panel]:
+    """Divide the series, in their order, into train, validation and test (all that are left).
 
     Args:
         panel: N series.
         n_train: number of series to train on.
         n_val: number of series to validate on.
-        n_test: number of series to test on; None takes all that are left.
-        shuffle_seed: None keeps the order of the file; a seed draws a random order first.
 
     Returns:
         Three panels without a common series.
@@ -32,23 +24,15 @@ def split_panel(
     Raises:
         DataError: more series wanted than there are, or a negative count.
     """
-    wanted = n_train + n_val + (n_test or 0)
-    if min(n_train, n_val, n_test or 0) < 0:
-        raise DataError(f"got {n_train}/{n_val}/{n_test} series to split; expected counts >= 0")
-    if wanted > len(panel):
+    if min(n_train, n_val) < 0:
+        raise DataError(f"got {n_train}/{n_val} series to split; expected counts >= 0")
+    if n_train + n_val > len(panel):
         raise DataError(
-            f"got {len(panel)} series; {n_train} to train, {n_val} to validate and "
-            f"{n_test or 0} to test need {wanted}"
+            f"got {len(panel)} series; {n_train} to train and {n_val} to validate need "
+            f"{n_train + n_val}"
         )
-    order = np.arange(len(panel))
-    if shuffle_seed is not None:
-        order = np.random.default_rng(shuffle_seed).permutation(len(panel))
-    stop = len(panel) if n_test is None else wanted
-    return (
-        panel.select(order[:n_train]),
-        panel.select(order[n_train : n_train + n_val]),
-        panel.select(order[n_train + n_val : stop]),
-    )
+    train, validation, test = np.split(np.arange(len(panel)), [n_train, n_train + n_val])
+    return panel.select(train), panel.select(validation), panel.select(test)
 
 
 def rolling_origins(

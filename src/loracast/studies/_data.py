@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from loracast.errors import DataError
-from loracast.files import sha256_of_file
+from loracast.files import sha256_of
 from loracast.series import Panel, classify_regime, read_panel, seen_record, split_panel
 from loracast.studies._recipe import Recipe
 from loracast.studies._schema import DataInfo
@@ -64,13 +63,6 @@ class StudyData:
         return out
 
 
-def _values_digest(panel: Panel) -> str:
-    digest = hashlib.sha256()
-    for values in panel.values:
-        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
-    return digest.hexdigest()
-
-
 def _default_split(total: int) -> tuple[int, int]:
     """Series for training and validation when the recipe names none.
 
@@ -91,10 +83,10 @@ def load_data(recipe: Recipe) -> StudyData:
     part = recipe.data
     if part.path is None:
         panel = generate_lotka_volterra(part.generate, seed=part.generate_seed)
-        digest = _values_digest(panel)
+        digest = sha256_of(*(values.astype(np.float64) for values in panel.values))
     else:
         panel = read_panel(Path(part.path))
-        digest = sha256_of_file(Path(part.path))
+        digest = str(panel.meta["sha256"])
     total = len(panel)
     default_train, default_val = _default_split(total)
     n_train, n_val = part.train or default_train, part.validation or default_val

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -23,6 +22,7 @@ from pydantic import (
 
 from loracast.adapters import AdapterConfig
 from loracast.errors import ConfigError, faults_in_one_line
+from loracast.files import sha256_of
 from loracast.flops import parse_flops
 from loracast.training import TrainConfig, rising_shares
 
@@ -218,8 +218,7 @@ class Recipe(_Part):
         """Of everything but the budget, so that a study can go on when its budget is raised."""
         facts = self.model_dump(mode="json", exclude={"budget"})
         facts["data"].pop("path")
-        text = json.dumps([facts, data_sha256, base_sha256], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_of(json.dumps([facts, data_sha256, base_sha256], sort_keys=True))
 
 
 def _text(source: str | Path | None) -> tuple[str, str]:

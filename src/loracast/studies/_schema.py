@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,6 +25,7 @@ from pydantic import (
 )
 
 from loracast.errors import StorageError
+from loracast.files import write_whole
 from loracast.studies._verdict import verdict_lines
 
 __all__ = [
@@ -312,29 +311,10 @@ def load_json(path: Path, model: type[Model]) -> Model:
 
 
 def write_text_atomically(path: Path, text: str) -> Path:
-    """Write to a file beside it, fsync, rename: readers see the old file or the new one.
+    """`write_whole`, into folders that need not exist.
 
     Raises:
         StorageError: the folder cannot be written or is full; no half-written file is left.
     """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False,
-            encoding="utf-8",
-        ) as file:  # fmt: skip
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot be written ({error.strerror}); "
-            "make room or name another folder, then run the same command again"
-        ) from error
-    return path
+    remedy = "make room or name another folder, then run the same command again"
+    return write_whole(path, text, parents=True, remedy=remedy)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loracast.errors import StorageError
+from loracast.files import write_whole
 from loracast.studies._schema import write_text_atomically
 
 __all__ = ["Workspace"]
@@ -72,12 +73,7 @@ class Workspace:
     def save_array(self, stage: str, array: np.ndarray) -> None:
         """Keep a forecast beside its stage, before the stage is marked."""
         path = self.folder(stage) / "forecast.npy"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path.with_suffix(".tmp.npy"), array.astype(np.float64))
-            path.with_suffix(".tmp.npy").replace(path)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        write_whole(path, lambda to: np.save(to, array.astype(np.float64)), parents=True)
 
     def array(self, stage: str) -> np.ndarray:
         """The forecast of a finished stage."""

@@ -3,7 +3,7 @@
 Knows nothing of models or text. Why it exists: a small base has to meet many dynamics before it
 can learn one in context. No predator-prey (Lotka-Volterra) system of two or more coupled channels
 is in it, plain, rescaled, in powers or in logs; single-channel logistic growth, which couples
-nothing, is. `_corpus_guard` judges every vector field in the tests.
+nothing, is. `tests/synthetic/predator_prey.py` judges every vector field.
 """
 
 from __future__ import annotations

@@ -87,9 +87,7 @@ def lotka_volterra_field(logs: np.ndarray, parameters: np.ndarray) -> np.ndarray
     )
 
 
-def generate_lotka_volterra(
-    n: int, seed: int, n_steps: int = 100, end_time: float = END_TIME
-) -> Panel:
+def generate_lotka_volterra(n: int, seed: int, n_steps: int = 100) -> Panel:
     """Random predator-prey systems, a quarter of each regime.
 
         d prey / dt     = prey     ( alpha - beta predator s - epsilon_prey prey)
@@ -114,24 +112,20 @@ def generate_lotka_volterra(
     Args:
         n: N, number of systems.
         seed: of parameters, regimes and starts (prey and predator each from 0.8 to 1.2).
-        n_steps: T, equally spaced times from 0 to `end_time`, both included.
-        end_time: in the time unit of the rates; regimes are meant for 200.
+        n_steps: T, equally spaced times from 0 to 200, both included.
 
     Returns:
         A panel with channels prey and predator; `meta["per_series"]` has `regime` and the seven
         parameters of the equations.
 
     Raises:
-        DataError: n or n_steps too small, or an end time that is not positive.
+        DataError: n or n_steps too small.
     """
-    if n < 1 or n_steps < 2 or not 0 < end_time < np.inf:
-        raise DataError(
-            f"got n={n}, n_steps={n_steps}, end_time={end_time}; "
-            "expected n >= 1, n_steps >= 2 and a positive end time"
-        )
+    if n < 1 or n_steps < 2:
+        raise DataError(f"got n={n}, n_steps={n_steps}; expected n >= 1 and n_steps >= 2")
     if seed < 0:
         raise DataError(f"got seed {seed}; expected 0 or more")
-    times = np.linspace(0.0, end_time, n_steps)
+    times = np.linspace(0.0, END_TIME, n_steps)
     blocks = [_block(seed, block, times) for block in range(-(-n // BLOCK))]
     values = np.concatenate([b[0] for b in blocks])[:n]
     parameters = np.concatenate([b[1] for b in blocks])[:n]
@@ -147,7 +141,7 @@ def generate_lotka_volterra(
             "generator": "lotka-volterra",
             "seed": seed,
             "n_steps": n_steps,
-            "end_time": end_time,
+            "end_time": END_TIME,
             "per_series": columns,
         },
     )
@@ -217,7 +211,7 @@ def _within(solved: np.ndarray) -> np.ndarray:
 def _nothing_found(times: np.ndarray) -> DataError:
     return DataError(
         f"found no systems between {SMALLEST} and {LARGEST} over {times[-1]:g} time units; "
-        f"take an end time nearer to {END_TIME:g}"
+        "take another seed"
     )
 
 

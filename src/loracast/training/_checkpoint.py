@@ -6,10 +6,8 @@ weights are safetensors, the rest is JSON.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from loracast.errors import DamageWarning, StorageError
-from loracast.files import sync_files, sync_folder
+from loracast.files import sha256_of, sha256_of_file, whole_folder, write_whole
 
 __all__ = [
     "Checkpoint",
@@ -51,56 +49,38 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _seal(mark: dict[str, Any]) -> str:
     """Of what the mark says, so that a mark that was changed is seen too."""
-    text = json.dumps([mark["step"], mark["sha256"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(json.dumps([mark["step"], mark["sha256"]], sort_keys=True))
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Add a checkpoint to a folder; a reader sees it whole or not at all.
 
     Args:
         folder: of this run's checkpoints.
-        checkpoint: what to keep.
-        keep: how many of the newest stay.
+        checkpoint: what to keep; the one before it stays too.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; older checkpoints stay.
     """
     final = folder / f"step-{checkpoint.step:08d}"
-    work = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".step.", suffix=".tmp", dir=folder))
-        for name, group in checkpoint.tensors.items():
-            plain = {k: v.detach().contiguous() for k, v in group.items()}
-            save_file(plain, work / f"{name}.safetensors")
-        (work / "facts.json").write_text(json.dumps(checkpoint.facts))
-        files = sorted(work.iterdir())
-        mark = {"step": checkpoint.step, "sha256": {f.name: _digest(f) for f in files}}
-        (work / _MARK).write_text(json.dumps(mark | {"seal": _seal(mark)}))
-        sync_files([*files, work / _MARK])
-        shutil.rmtree(final, ignore_errors=True)
-        work.rename(final)
-        newest = folder / f".{_NEWEST}.tmp"
-        newest.write_text(f"{checkpoint.step}\n")
-        newest.replace(folder / _NEWEST)
-        sync_folder(folder)
-    except (OSError, SafetensorError) as error:
+        with whole_folder(final) as work:
+            for name, group in checkpoint.tensors.items():
+                plain = {k: v.detach().contiguous() for k, v in group.items()}
+                save_file(plain, work / f"{name}.safetensors")
+            (work / "facts.json").write_text(json.dumps(checkpoint.facts))
+            digests = {f.name: sha256_of_file(f) for f in sorted(work.iterdir())}
+            mark = {"step": checkpoint.step, "sha256": digests}
+            (work / _MARK).write_text(json.dumps(mark | {"seal": _seal(mark)}))
+        write_whole(folder / _NEWEST, f"{checkpoint.step}\n")
+    except (OSError, SafetensorError, StorageError) as error:
         raise StorageError(
             f"checkpoint at step {checkpoint.step} could not be written to {folder} ({error}); "
             "free some space and run the same command again: earlier checkpoints are whole"
         ) from error
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
-    for old in sorted(folder.glob("step-*"))[:-keep]:
+    for old in sorted(folder.glob("step-*"))[:-2]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -145,7 +125,7 @@ def _whole(path: Path) -> Checkpoint:
     if names != set(mark["sha256"]):
         raise ValueError(f"it holds {sorted(names)}, expected {sorted(mark['sha256'])}")
     for name, digest in mark["sha256"].items():
-        if _digest(path / name) != digest:
+        if sha256_of_file(path / name) != digest:
             raise ValueError(f"{name} is not what was written")
     return Checkpoint(
         step=int(mark["step"]),

@@ -7,7 +7,6 @@ resumed ends with the same bytes as one left alone (on the same machine and thre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from loracast.errors import BudgetExceeded, ConfigError, ModelError, StorageError
+from loracast.files import sha256_of
 from loracast.flops import NEWTON_SCHULZ_STEPS, muon_takes
 from loracast.training._batches import collate
 from loracast.training._checkpoint import (
@@ -137,7 +137,7 @@ def _optimizers(model: Any, config: TrainConfig) -> list[torch.optim.Optimizer]:
 def _fingerprint(config: TrainConfig, model: Any, stage: str) -> str:
     shapes = [(n, tuple(p.shape)) for n, p in model.named_parameters() if p.requires_grad]
     text = json.dumps([config.model_dump(mode="json"), shapes, stage])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(text)
 
 
 class _Run:
@@ -307,7 +307,6 @@ def train(
     meter: Meter,
     folder: Path,
     validation: Sequence[Example] = (),
-    resume: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainResult:
     """Train what requires gradients; the model ends with the best validated weights.
@@ -317,9 +316,8 @@ def train(
         source: batches by step.
         config: the dials.
         meter: prices steps and validations, and holds the ledger that may refuse them.
-        folder: of checkpoints.
+        folder: of checkpoints; the run goes on from the newest whole one, if there is one.
         validation: examples for the validation loss; empty for none.
-        resume: go on from the newest whole checkpoint in `folder`, if there is one.
         progress: called after every step.
 
     Raises:
@@ -339,8 +337,7 @@ def train(
         )
     run = _Run(model, config, meter.stage, folder)
     with torch.random.fork_rng(devices=[]):
-        if resume:
-            run.restore()
+        run.restore()
         check_lost_work(
             meter,
             folder,

@@ -1,8 +1,8 @@
 """`exact` beside torch's own FLOP counter, as a table with its worst error.
 
 The counter runs the real modules (small random models, and the full Qwen2.5-0.5B shape under fake
-tensors), so it is an oracle: it knows nothing of our formulas. torch, transformers and peft are
-imported only here and only when asked.
+tensors), so it is an oracle: it knows nothing of our formulas. `benchmarks/flops_agreement.py`
+prints the whole table.
 """
 
 from __future__ import annotations
@@ -13,17 +13,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from loracast.flops._architecture import Architecture
-from loracast.flops._conventions import get_convention
-from loracast.flops._lora import LoraSpec
-from loracast.flops._trained import OPTIMIZERS, muon_takes, trained_parameters
+from loracast.flops import (
+    Architecture,
+    LoraSpec,
+    get_convention,
+    muon_takes,
+    trained_parameters,
+)
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Agreement", "agreement_table", "counted_flops", "worst_error"]
+__all__ = [
+    "FAMILIES",
+    "TARGETS",
+    "TINY",
+    "Agreement",
+    "adapted",
+    "agreement_table",
+    "counted_flops",
+    "worst_error",
+]
 
-_TINY: dict[str, dict[str, Any]] = {
+TINY: dict[str, dict[str, Any]] = {
     "qwen2": {
         "hidden_size": 64,
         "intermediate_size": 176,
@@ -81,9 +93,9 @@ _FULL_QWEN25 = {
     "num_key_value_heads": 2,
     "tie_word_embeddings": True,
 }
-FAMILIES = tuple(_TINY)
+FAMILIES = tuple(TINY)
 VOCABULARIES = {"full": 500, "pruned": 13}
-_TARGETS = {
+TARGETS = {
     "llama": (("q_proj", "v_proj"), ("q_proj", "k_proj"), ("o_proj",), ("down_proj",), ("all",)),
     "neox": (("query_key_value",), ("dense",), ("dense_4h_to_h",), ("all",)),
     "phi3": (("qkv_proj",), ("o_proj",), ("gate_up_proj",), ("all",)),
@@ -152,7 +164,7 @@ def agreement_table(
     for family in families:
         for attention in attentions:
             for label, vocab in VOCABULARIES.items():
-                size = {**_TINY[family], "vocab_size": vocab}
+                size = {**TINY[family], "vocab_size": vocab}
                 rows += _cases(family, family, size, label, attention, 2, 24, False, works)
     if full_shape:
         for attention in attentions:
@@ -188,7 +200,7 @@ def _cases(
             model = AutoModelForCausalLM.from_config(
                 config, attn_implementation=attention, dtype=torch.float32
             )
-            model = model if lora is None else _adapted(model, lora)
+            model = model if lora is None else adapted(model, lora)
         if not fake:
             return model
         with fakes:
@@ -214,12 +226,11 @@ def _cases(
             yield row("prefill", counted, exact.prefill(arch, batch, length).matmul)
         if wanted("decode"):
             yield row("decode", *_decode(model, ids, exact, arch))
-    targets = _TARGETS.get(arch.layout, _TARGETS["llama"])
+    targets = TARGETS.get(arch.layout, TARGETS["llama"])
     trained: list[tuple[str, LoraSpec | None]] = [("full training", None)]
     trained += [(f"LoRA {','.join(n)}", LoraSpec(4, arch.resolve_targets(n))) for n in targets]
-    stepped = [
-        (f"{work}, {o}", lora, o) for work, lora in (trained[0], trained[-1]) for o in OPTIMIZERS
-    ]
+    ends = (trained[0], trained[-1])
+    stepped = [(f"{work}, {o}", lora, o) for work, lora in ends for o in ("adamw", "muon")]
     upper = LoraSpec(2, arch.resolve_targets(("all",)), False, tuple(range(1, arch.layers)))
     plain: list[tuple[str, LoraSpec | None, str | None]] = [(*case, None) for case in trained]
     for work, lora, optimizer in [*plain, ("LoRA all, layer 1 up", upper, None), *stepped]:
@@ -263,7 +274,7 @@ def _decode(
     return counted_flops(run), exact.decode(arch, rows, keys, rows).matmul
 
 
-def _adapted(model: Any, lora: LoraSpec) -> Any:
+def adapted(model: Any, lora: LoraSpec) -> Any:
     """The model with its LoRA attached by PEFT."""
     from peft import LoraConfig, get_peft_model
 

@@ -1,4 +1,4 @@
-"""Texts that a tokenizer for this task should encode in few tokens."""
+"""Texts that a tokenizer for annotations should encode in few tokens, as the code writes them."""
 
 from __future__ import annotations
 
