@@ -12,6 +12,7 @@ from loracast.cli._options import AsJson, split_names
 from loracast.cli._output import print_json
 from loracast.errors import ConfigError
 from loracast.flops import (
+    CONVENTIONS,
     Architecture,
     CostTable,
     LoraSpec,
@@ -46,7 +47,7 @@ def flops(
         str, typer.Option("--model", help="embedded, a model folder, or Qwen/Qwen2.5-...")
     ] = "Qwen/Qwen2.5-0.5B-Instruct",
     convention: Annotated[
-        str, typer.Option("--convention", help="exact, coursework or mao2025.")
+        str, typer.Option("--convention", help=f"One of {', '.join(CONVENTIONS)}.")
     ] = "exact",
     mode: Annotated[str, typer.Option("--mode", help=f"One of {', '.join(MODES)}.")] = "train",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Rows.")] = 4,
