@@ -21,6 +21,7 @@ from loracast.evaluation._naive import NAIVE, SEASONAL_NAIVE
 from loracast.evaluation._ode_fit import ODE_FIT
 from loracast.evaluation._prepare import BaselineForecast
 from loracast.evaluation._season import find_season
+from loracast.evaluation._theta import THETA
 
 __all__ = ["BASELINES", "COMPARED", "METHODS", "run_baseline"]
 
@@ -36,6 +37,7 @@ _LISTED = (
     ODE_FIT,
     AUTO_ARIMA,
     AUTO_ETS,
+    THETA,
     GLOBAL_MLP,
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _LISTED}
