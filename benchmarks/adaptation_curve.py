@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from loracast.evaluation import ADAPTED, METHODS, ZERO_SHOT
 from loracast.forecasting import Engine, FitPlan
 from loracast.ledger import Ledger
 from loracast.series import read_panel, split_panel
 from loracast.studies import load_recipe
 
 HORIZONS = (5, 20, 30)
+SHOWN = ("quadratic_growth", "global_mlp", "var5_log")  # beside the adapted model
 
 
 def score(engine: Engine, contexts: list[np.ndarray], truth: np.ndarray) -> list[float]:
@@ -46,23 +48,18 @@ def draw(points: list[dict[str, Any]], lines: dict[str, list[float]], target: Pa
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.9), sharey=True)
     trained = sorted((p for p in points if p["flops"] > 0), key=lambda p: p["flops"])
     zero = next(p for p in points if p["flops"] == 0)
-    colours = {"quadratic_growth": "#D55E00", "global_mlp": "#B8860B", "var5_log": "#009E73"}
-    names = {
-        "quadratic_growth": "quadratic log-growth",
-        "global_mlp": "global MLP",
-        "var5_log": "VAR(5) on logs",
-    }
     for k, (axis, h) in enumerate(zip(axes, HORIZONS, strict=True)):
         axis.loglog(
             [p["flops"] for p in trained],
             [p["mae"][k] for p in trained],
             "o-",
-            color="#0072B2",
+            color=ADAPTED.colour,
             label="loracast, adapted",
         )
-        axis.axhline(zero["mae"][k], color="#56B4E9", ls="--", label="loracast, zero-shot")
+        axis.axhline(zero["mae"][k], color=ZERO_SHOT.colour, ls="--", label="loracast, zero-shot")
         for name, mae in lines.items():
-            axis.axhline(mae[k], color=colours[name], lw=1.2, label=names[name])
+            method = METHODS[name]
+            axis.axhline(mae[k], color=method.colour, lw=1.2, label=method.label)
         axis.set_title(f"{h} steps ahead", fontsize=10)
         axis.set_xlabel("FLOPs to adapt")
         axis.grid(alpha=0.25, which="both")
@@ -126,7 +123,7 @@ def main() -> None:
                 "mae": mae_of("adapted"),
             }
         )
-        lines = {m: mae_of(m) for m in ("quadratic_growth", "global_mlp", "var5_log")}
+        lines = {m: mae_of(m) for m in SHOWN}
     if args.plot is not None:
         draw(points, lines, args.plot)
     print(json.dumps({"benchmark": "adaptation_curve", "points": points}))

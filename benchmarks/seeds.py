@@ -14,9 +14,10 @@ import json
 from pathlib import Path
 from statistics import median
 
+from loracast.evaluation import ADAPTED, FULL_FINE_TUNING, RANDOM_START, ZERO_SHOT
 from loracast.studies import StudyResult, read_result
 
-ORDER = ("adapted", "full_fine_tuning", "random_start", "zero_shot")
+ORDER = [row.name for row in (ADAPTED, FULL_FINE_TUNING, RANDOM_START, ZERO_SHOT)]
 
 
 def alike(results: list[StudyResult]) -> dict[str, object]:
@@ -62,7 +63,7 @@ def rows_of(results: list[StudyResult]) -> dict[str, dict[str, object]]:
             }
             for h in horizons
         }
-        stage = "final" if name == "adapted" else name
+        stage = "final" if name == ADAPTED.name else name
         trained = [
             s for r in having for s in r.stages if s.name == stage and s.val_loss is not None
         ]

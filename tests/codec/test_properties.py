@@ -240,6 +240,10 @@ def test_config_builds_the_same_codec(name: str) -> None:
     assert codec.name in PRESETS
 
 
+def test_every_codec_of_digits_is_among_them() -> None:
+    assert {codec.name for codec in CODECS.values()} == set(PRESETS)
+
+
 @pytest.mark.parametrize("name", list(CODECS))
 def test_state_survives_json(name: str) -> None:
     codec = CODECS[name]

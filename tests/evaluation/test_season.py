@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation import expected_seconds, find_season, run_baseline
-from loracast.evaluation._metrics import naive_scales, score
+from loracast.evaluation import METHODS, find_season, run_baseline
+from loracast.evaluation._metrics import naive_scales
 from loracast.evaluation._naive import best_lag
+from loracast.evaluation._score import score
 
 
 @pytest.mark.parametrize("n_steps", [36, 60, 96, 120, 144])
@@ -113,12 +114,14 @@ def test_automatic_methods_know_the_year(name: str, airline: np.ndarray) -> None
 
 def test_slow_methods_are_priced_by_their_sizes() -> None:
     small = [np.ones((70, 2))] * 5
-    assert expected_seconds("naive", small, [None] * 5) == 0
+    assert METHODS["naive"].expected_seconds(small, [None] * 5) == 0
     for name in ("auto_ets", "auto_arima"):
-        one = expected_seconds(name, small, [None] * 5)
+        one = METHODS[name].expected_seconds(small, [None] * 5)
         assert 0 < one < 10
-        assert expected_seconds(name, small * 4, [None] * 20) == pytest.approx(4 * one)
-        assert expected_seconds(name, small, [12] * 5) > expected_seconds(name, small, [1] * 5)
+        assert METHODS[name].expected_seconds(small * 4, [None] * 20) == pytest.approx(4 * one)
+        assert METHODS[name].expected_seconds(small, [12] * 5) > METHODS[name].expected_seconds(
+            small, [1] * 5
+        )
 
 
 def test_mase_is_scaled_by_each_series_own_season(airline: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from loracast.errors import StorageError
+from loracast.evaluation import METHODS, METRICS
 from loracast.studies._drawing import format_amount, format_value
 from loracast.studies._report import render_report, write_report
 from loracast.studies._report_data import (
@@ -520,3 +522,24 @@ def test_numbers_read_well(value: float | None, text: str) -> None:
 )
 def test_amounts_carry_a_prefix(value: float | None, text: str) -> None:
     assert format_amount(value, "FLOPs") == text
+
+
+def test_every_registered_method_and_metric_reaches_the_page_and_the_verdict() -> None:
+    score = dict.fromkeys(METRICS, 0.1)
+    test = {
+        name: {"h5": score | {"mae": 1.0 + place}, "seconds": 1.0}
+        for place, name in enumerate(METHODS)
+    }
+    page = render_report(made_up_result(test=test, verdict=make_verdict(test)), ReportData())
+    table = page[page.index('<section id="methods">') : page.index('<section id="examples">')]
+    verdict = page[: page.index('<section id="methods">')]
+    for name, method in METHODS.items():
+        assert f'<th scope="row">{method.label}<small>{method.hint}</small></th>' in table
+        assert method.colour.lower() in table.lower(), name
+        if name != "adapted":
+            line = next(x for x in verdict.split("<li>") if f"beats {method.spoken} (MAE" in x)
+            assert line.startswith(f"Against {method.group}: "), name
+    assert "other methods" not in verdict
+    for name, metric in METRICS.items():
+        assert f'<th class="num">{metric.label}</th>' in table, name
+        assert f"{metric.label} is {metric.meaning}" in unescape(table) or not metric.meaning

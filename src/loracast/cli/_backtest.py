@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from loracast.cli._options import (
     AsJson,
@@ -30,10 +31,23 @@ from loracast.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["backtest"]
+__all__ = ["BacktestCommand", "backtest"]
 
 DEFAULT_HORIZON = 30  # of the published studies
 FILE_WIDTH = 120  # characters a line where no terminal says how many it has
+
+
+class BacktestCommand(TyperCommand):
+    """The command whose help names all methods; the registry is read when help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, the names of the methods within it."""
+        from loracast.evaluation import COMPARED
+
+        for option in self.params:
+            if isinstance(option, TyperOption) and option.name == "methods":
+                option.help = f"Methods to score, separated by commas: some of {', '.join(COMPARED)}.  [default: all]"
+        super().format_help(ctx, formatter)
 
 
 def backtest(
@@ -205,10 +219,16 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
     from rich import box
     from rich.table import Table
 
+    from loracast.evaluation import ADAPTED, METRICS
+
     horizons = _horizons(rows)
     last = horizons[-1]
-    columns = [(f"MAE {key}", key, "mae") for key in horizons]
-    columns += [(f"MASE {last}", last, "mase"), (f"CRPS {last}", last, "crps")]
+    shown = {"every horizon": horizons, "longest horizon": [last], "none": []}
+    columns = [
+        (f"{metric.label} {key}", key, metric)
+        for metric in METRICS.values()
+        for key in shown[metric.columns]
+    ]
     table = Table(
         title=title,
         title_justify="left",
@@ -223,12 +243,12 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
     table.add_column("s", justify="right", no_wrap=True)
     best = {}
     for head, key, metric in columns:
-        known = [row[key][metric] for row in rows.values() if row[key][metric] is not None]
-        best[head] = min(known, default=None)
+        scores = [row[key][metric.name] for row in rows.values()]
+        best[head] = metric.best([score for score in scores if score is not None])
     for name, row in rows.items():
         cells = [name]
         for head, key, metric in columns:
-            value = row[key][metric]
+            value = row[key][metric.name]
             text = "-" if value is None else f"{value:.3g}"
             cells.append(
                 f"[bold]{text}[/bold]" if value is not None and value == best[head] else text
@@ -236,7 +256,7 @@ def table_of(rows: dict[str, dict[str, Any]], title: str) -> Table:
         cells.append("-" if row["flops"] is None else f"{row['flops']:.1e}")
         seconds = row["seconds"]
         cells.append("-" if seconds is None else f"{seconds:.{0 if seconds >= 100 else 1}f}")
-        table.add_row(*cells, style="cyan" if name == "adapted" else None)
+        table.add_row(*cells, style="cyan" if name == ADAPTED.name else None)
     return table
 
 

@@ -12,6 +12,7 @@ from loracast.cli._options import AsJson, split_names
 from loracast.cli._output import print_json
 from loracast.errors import ConfigError
 from loracast.flops import (
+    CONVENTIONS,
     Architecture,
     CostTable,
     LoraSpec,
@@ -50,9 +51,7 @@ def flops(
     ] = "Qwen/Qwen2.5-0.5B-Instruct",
     convention: Annotated[
         str,
-        typer.Option(
-            "--convention", help="Convention that counts the FLOPs: exact, coursework or mao2025."
-        ),
+        typer.Option("--convention", help=f"Convention that counts: {', '.join(CONVENTIONS)}."),
     ] = "exact",
     mode: Annotated[
         str, typer.Option("--mode", help=f"Kind of work: one of {', '.join(MODES)}.")

@@ -1,8 +1,9 @@
-"""Codecs by name, so that a recipe, a saved adapter or a command line can ask for one."""
+"""The registry of codecs: one class a codec, asked for by name in recipes, adapters and options."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 
 from loracast.codec._annotation import AnnotationCodec
 from loracast.codec._base import Codec
@@ -14,13 +15,17 @@ from loracast.errors import CodecError
 
 __all__ = ["CODECS", "PRESETS", "make_codec"]
 
-_CLASSES: dict[str, type[Codec]] = {
-    cls.name: cls
-    for cls in (CompactCodec, MaoCodec, FungCodec, MillerCodec, LLMTimeCodec, AnnotationCodec)
-}
-PRESETS: tuple[str, ...] = tuple(_CLASSES)  # digit text, the default first
-_CLASSES[ContinuousCodec.name] = ContinuousCodec
-CODECS: tuple[str, ...] = tuple(_CLASSES)
+_LISTED: tuple[type[Codec], ...] = (
+    CompactCodec,
+    MaoCodec,
+    FungCodec,
+    MillerCodec,
+    LLMTimeCodec,
+    AnnotationCodec,
+    ContinuousCodec,
+)
+CODECS: Mapping[str, type[Codec]] = {kind.name: kind for kind in _LISTED}
+PRESETS = tuple(kind.name for kind in _LISTED if kind is not ContinuousCodec)  # digit text
 
 
 def make_codec(name: str = "compact", **options: object) -> Codec:
@@ -29,13 +34,13 @@ def make_codec(name: str = "compact", **options: object) -> Codec:
     Raises:
         CodecError: an unknown name, an unknown option, or a value an option cannot have.
     """
-    if not isinstance(name, str) or name not in _CLASSES:
+    if not isinstance(name, str) or name not in CODECS:
         raise CodecError(f"got codec {name!r}; expected one of {', '.join(CODECS)}")
-    known = list(inspect.signature(_CLASSES[name]).parameters)
+    known = list(inspect.signature(CODECS[name]).parameters)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise CodecError(f"codec {name!r}: got options {unknown}; expected some of {known}")
     try:
-        return _CLASSES[name](**options)
+        return CODECS[name](**options)
     except (TypeError, ValueError) as error:
         raise CodecError(f"codec {name!r}: got options {options}; {error}") from error

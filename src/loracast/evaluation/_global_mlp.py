@@ -17,13 +17,14 @@ import numpy as np
 
 from loracast.errors import ConfigError, DataError, StorageError
 from loracast.evaluation._log_growth import log_bounds
+from loracast.evaluation._method import Group, Method, Needs
 from loracast.evaluation._prepare import BaselineForecast, prepare, require_positive
 from loracast.files import write_whole
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GlobalMLP"]
+__all__ = ["GLOBAL_MLP", "GlobalMLP"]
 
 LAGS = 24
 WIDTH = 512
@@ -166,8 +167,7 @@ class GlobalMLP:
         import torch
 
         started = time.process_time()
-        prepared = prepare(contexts, horizon, LAGS, self.name)
-        require_positive(prepared.contexts, self.name)
+        prepared = GLOBAL_MLP.needs.prepare(contexts, horizon, self.name)
         if prepared.n_channels != self.n_channels:
             raise DataError(
                 f"got contexts of {prepared.n_channels} channels; "
@@ -286,3 +286,15 @@ def _schedule(step: int, steps: int) -> float:
     """Share of the learning rate: linear warmup, then a cosine to zero."""
     warmup = min(1.0, (step + 1) / WARMUP_STEPS)
     return warmup * 0.5 * (1.0 + float(np.cos(np.pi * step / steps)))
+
+
+GLOBAL_MLP = Method(
+    name=GlobalMLP.name,
+    label="global MLP",
+    spoken="the global MLP",
+    hint="one network on lags, all training series",
+    group=Group.NEURAL,
+    colour="#B8860B",
+    needs=Needs(steps=LAGS, positive=True),
+    trained=GlobalMLP,
+)

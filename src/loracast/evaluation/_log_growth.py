@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from loracast.evaluation._naive import Drawn
-from loracast.evaluation._prepare import Prepared, require_positive
+from loracast.evaluation._method import Group, Method, Needs
+from loracast.evaluation._prepare import Drawn, Prepared
 
-__all__ = ["log_bounds", "quadratic_growth", "var5_log"]
+__all__ = ["QUADRATIC_GROWTH", "VAR5_LOG", "log_bounds"]
 
 VAR_LAGS = 5
 VAR_RIDGE = 1e-4
@@ -111,18 +111,14 @@ def _paths(
     return np.stack(points), np.stack(draws), note
 
 
-def var5_log(
+def _var5_log(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
     """A VAR(5) on the logs of each series, ridge 1e-4, iterated.
 
     Returns:
         point (N, H, C), samples (N, S, H, C), a note when a forecast had to be held.
-
-    Raises:
-        DataError: values that are not positive.
     """
-    require_positive(prepared.contexts, "var5_log")
 
     def fit(logs: np.ndarray) -> tuple[Step, np.ndarray, int]:
         n_steps, n_channels = logs.shape
@@ -138,7 +134,7 @@ def var5_log(
     return _paths(prepared, horizon, n_samples, rngs, fit)
 
 
-def quadratic_growth(
+def _quadratic_growth(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
     """A quadratic polynomial of x[t] for log x[t+1] - log x[t], per series, rolled out.
@@ -148,11 +144,7 @@ def quadratic_growth(
 
     Returns:
         point (N, H, C), samples (N, S, H, C), a note when a forecast had to be held.
-
-    Raises:
-        DataError: values that are not positive.
     """
-    require_positive(prepared.contexts, "quadratic_growth")
 
     def fit(logs: np.ndarray) -> tuple[Step, np.ndarray, int]:
         centre = logs.mean(axis=0)  # species in units of their own typical size
@@ -169,3 +161,25 @@ def quadratic_growth(
         return lambda past: past[:, -1] + predict(features(past[:, -1])), residuals, 1
 
     return _paths(prepared, horizon, n_samples, rngs, fit)
+
+
+VAR5_LOG = Method(
+    name="var5_log",
+    label="VAR(5) on logs",
+    spoken="VAR(5) on logs",
+    hint="per series, ridge",
+    group=Group.CLASSICAL,
+    colour="#009E73",
+    needs=Needs(steps=VAR_LAGS + 2, positive=True),
+    run=_var5_log,
+)
+QUADRATIC_GROWTH = Method(
+    name="quadratic_growth",
+    label="quadratic growth",
+    spoken="quadratic log-growth",
+    hint="per series: log-growth quadratic in the state",
+    group=Group.CLASSICAL,
+    colour="#D55E00",
+    needs=Needs(steps=3, positive=True),
+    run=_quadratic_growth,
+)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from loracast.errors import DataError
-from loracast.evaluation._prepare import Prepared
+from loracast.evaluation._method import Group, Method, Needs
+from loracast.evaluation._prepare import Drawn, Prepared
 
-__all__ = ["best_lag", "naive", "seasonal_naive"]
-
-Drawn = tuple[np.ndarray, np.ndarray, str]
+__all__ = ["NAIVE", "SEASONAL_NAIVE", "best_lag"]
 
 
 def _scaled(context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +22,7 @@ def _scaled(context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return context / scale, scale
 
 
-def naive(
+def _naive(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
     """The last value, for ever.
@@ -72,7 +71,7 @@ def best_lag(context: np.ndarray) -> int:
     return int(np.argmin(errors)) + 1
 
 
-def seasonal_naive(
+def _seasonal_naive(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
     """The values one season ago, repeated; without a season, those one best lag ago.
@@ -117,3 +116,24 @@ def _rms(errors: np.ndarray) -> np.ndarray:
     if not len(errors):
         return np.zeros(errors.shape[1])
     return np.asarray(np.sqrt((errors**2).mean(axis=0)))
+
+
+NAIVE = Method(
+    name="naive",
+    label="naive",
+    spoken="naive (last value)",
+    hint="last value repeated",
+    group=Group.NAIVE,
+    colour="#a4adb6",
+    run=_naive,
+)
+SEASONAL_NAIVE = Method(
+    name="seasonal_naive",
+    label="seasonal naive",
+    spoken="seasonal naive",
+    hint="best lag of each series",
+    group=Group.NAIVE,
+    colour="#6b7785",
+    needs=Needs(steps=2, seasonal=True),
+    run=_seasonal_naive,
+)

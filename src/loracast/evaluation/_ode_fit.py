@@ -15,14 +15,14 @@ from scipy.optimize import least_squares
 
 from loracast.errors import DataError
 from loracast.evaluation._log_growth import log_bounds
-from loracast.evaluation._naive import Drawn
-from loracast.evaluation._prepare import Prepared, require_positive
+from loracast.evaluation._method import Group, Method, Needs
+from loracast.evaluation._prepare import Drawn, Prepared
 
-__all__ = ["ODE_FIT_STEPS", "ode_fit"]
+__all__ = ["ODE_FIT"]
 
 N_PARAMETERS = 7  # alpha, beta, gamma, delta, epsilon_prey, epsilon_predator, saturation
 N_UNKNOWNS = 9  # and the two starting logs
-ODE_FIT_STEPS = 8  # so that 2 numbers a step are well more than the unknowns
+LEAST_STEPS = 8  # so that 2 numbers a step are well more than the unknowns
 # rtol and atol of the solver, in logs. Measured on 40 generated systems: the coarse fit leaves
 # 1e-6 (its own error), the fine one 2e-9; a series that leaves more gains nothing by it.
 COARSE, FINE = (1e-5, 1e-7), (1e-8, 1e-10)
@@ -212,7 +212,7 @@ def _fit_series(solver: _Solver, logs: np.ndarray) -> _Fit:
     guess = _first_guess(logs)
     fit = _fit(solver, logs, guess, COARSE)
     if fit.rms > POOR:  # what shoots past the end may still hold over the first steps
-        third = max(ODE_FIT_STEPS, len(logs) // 3)
+        third = max(LEAST_STEPS, len(logs) // 3)
         early = _fit(solver, logs[:third], _first_guess(logs[:third]), COARSE)
         again = _fit(solver, logs, early.unknowns, COARSE)
         fit = min(fit, again, key=lambda f: f.rms)
@@ -259,7 +259,7 @@ def _forecast(
     return held, slopes[n_steps:] @ root, ran_away
 
 
-def ode_fit(
+def _ode_fit(
     prepared: Prepared, horizon: int, n_samples: int, rngs: list[np.random.Generator]
 ) -> Drawn:
     """Predator-prey equations fitted to each series by least squares on its logs, and solved on.
@@ -277,14 +277,13 @@ def ode_fit(
         forecasts that had to be held.
 
     Raises:
-        DataError: other than two channels, or values that are not positive.
+        DataError: other than two channels.
     """
     if prepared.n_channels != 2:
         raise DataError(
             f"ode_fit solves equations of two species; got {prepared.n_channels} channels, "
             "expected 2 (prey, predator)"
         )
-    require_positive(prepared.contexts, "ode_fit")
     points, draws, n_poor, n_held = [], [], 0, 0
     for context, rng in zip(prepared.contexts, rngs, strict=True):
         raw = np.log(context)
@@ -313,3 +312,15 @@ def ode_fit(
             "the range of their context's logs plus once that range"
         )
     return np.stack(points), np.stack(draws), "; ".join(notes)
+
+
+ODE_FIT = Method(
+    name="ode_fit",
+    label="ODE fit",
+    spoken="the fitted predator-prey equations",
+    hint="per series: predator-prey equations, least squares",
+    group=Group.CLASSICAL,
+    colour="#7F1D1D",
+    needs=Needs(steps=LEAST_STEPS, positive=True),
+    run=_ode_fit,
+)

@@ -13,7 +13,9 @@ import numpy as np
 
 from loracast.errors import DataError
 
-__all__ = ["BaselineForecast", "Prepared", "prepare", "require_positive"]
+__all__ = ["BaselineForecast", "Drawn", "Prepared", "prepare", "require_positive"]
+
+Drawn = tuple[np.ndarray, np.ndarray, str]  # point (N, H, C), samples (N, S, H, C), a note
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from loracast.errors import ConfigError
@@ -12,9 +13,8 @@ from loracast.flops._mao2025 import Mao2025
 
 __all__ = ["CONVENTIONS", "get_convention"]
 
-CONVENTIONS: dict[str, type[Convention]] = {
-    kind.name: kind for kind in (Coursework, Exact, Mao2025)
-}
+_LISTED: tuple[type[Convention], ...] = (Coursework, Exact, Mao2025)
+CONVENTIONS: Mapping[str, type[Convention]] = {kind.name: kind for kind in _LISTED}
 
 
 def get_convention(name: str, **options: Any) -> Convention:

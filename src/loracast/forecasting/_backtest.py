@@ -17,11 +17,10 @@ import numpy as np
 from loracast.adapters import adapter_folder, check_adapter, read_manifest
 from loracast.codec import make_codec
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation import BASELINES, GlobalMLP, expected_seconds
+from loracast.evaluation import ADAPTED, COMPARED, METHODS, Trained
 from loracast.flops import parse_flops
 from loracast.forecasting._cases import Cases, cut_cases, seasons_of
 from loracast.forecasting._compare import (
-    GLOBAL_MLP,
     Row,
     baseline_rows,
     check_methods,
@@ -35,11 +34,9 @@ from loracast.forecasting._seen import check_seen_rule, choose_unseen, known_unt
 from loracast.ledger import Ledger
 from loracast.series import Panel, facts_of_skipped, left_out, note_of_skipped
 
-__all__ = ["METHODS", "Backtest", "Watcher", "backtest_panel", "compare_methods"]
+__all__ = ["Backtest", "Watcher", "backtest_panel", "compare_methods"]
 
-MLP_FILE = "global_mlp.safetensors"  # beside an adapter, where a study put it
-METHODS = ("adapted", "zero_shot", *BASELINES, GLOBAL_MLP)
-MODELS = METHODS[:2]
+MODELS = tuple(name for name in COMPARED if METHODS[name].of_model)
 UNASKED_SECONDS = 90.0  # a method that nobody named may take about so long
 
 
@@ -111,13 +108,14 @@ def backtest_panel(
             where the adapter's base is now.
         codec: of `zero_shot` without an adapter (default as in `Engine.open`); with one it is the
             adapter's.
-        methods: names, in the order wanted; None takes all of `METHODS` that can run, but a
-            classical one that would take more than about 90 s only says so.
+        methods: names, in the order wanted; None takes all of `evaluation.COMPARED` that can run,
+            but a classical one that would take more than about 90 s only says so.
         without: of these, those not wanted.
         samples: S paths a series.
         seed: of the draws.
         budget: FLOPs for the language models together; None sets no limit.
-        train: series to train the global MLP on, where none lies beside the adapter.
+        train: series to train a method on that needs it, where no fitted one lies beside the
+            adapter.
         seen: what happens to steps that the adapter was trained on or chosen by: "auto" leaves
             them out where others are left, else labels the table; "label" scores them; "drop"
             leaves them out; "refuse" stops.
@@ -143,11 +141,13 @@ def backtest_panel(
     check_seen_rule(seen)
     asked = methods is not None
     if methods is None:
-        methods = METHODS if adapter is not None else METHODS[1:]
+        methods = [m for m in COMPARED if adapter is not None or m != ADAPTED.name]
     methods = [name for name in methods if name not in without]
     check_methods([m for m in methods if m not in MODELS])
-    if "adapted" in methods and adapter is None:
-        raise ConfigError("got the method 'adapted' without an adapter; give one (--adapter DIR)")
+    if ADAPTED.name in methods and adapter is None:
+        raise ConfigError(
+            f"got the method {ADAPTED.name!r} without an adapter; give one (--adapter DIR)"
+        )
     if not len(panel):
         raise DataError("got no series; a backtest needs at least one")
     check_size(windows * len(panel), samples, horizon, panel.n_channels)
@@ -247,7 +247,7 @@ def _classical(
     watcher: Watcher | None,
 ) -> Row:
     """The row of a method that is no language model, or why it has no scores."""
-    seconds = expected_seconds(method, cases.contexts, seasons)
+    seconds = METHODS[method].expected_seconds(cases.contexts, seasons)
     if not asked and seconds > UNASKED_SECONDS:
         count = sum(context.shape[1] for context in cases.contexts)
         return missing_row(
@@ -255,19 +255,19 @@ def _classical(
             f"left out: {count} fits would take about {seconds:.0f} s; name it to have it all the "
             f"same (--methods {method},...)",
         )
-    mlp, problem = None, ""
-    if method == GLOBAL_MLP:
-        mlp, problem = _global_mlp(adapter, train, seed, watcher)
+    trained = {}
+    if METHODS[method].trained is not None:
+        trained[method] = _trained(method, adapter, train, seed, watcher)
     found, _ = baseline_rows(
         cases.contexts,
         cases.truth,
         [method],
         seed=seed,
         horizons=horizons,
-        global_mlp=mlp,
+        trained=trained,
         seasons=seasons,
     )
-    return found[method] | ({"note": problem} if problem else {})
+    return found[method]
 
 
 def _opened(
@@ -281,7 +281,7 @@ def _opened(
         made = None if codec is None else make_codec(**dict(codec))
         return Engine.open(model or "embedded", made)
     folder = adapter_folder(adapter)
-    if method == "adapted":
+    if method == ADAPTED.name:
         return Engine.load(folder, model=model)
     manifest = read_manifest(folder)
     return Engine.open(
@@ -289,28 +289,34 @@ def _opened(
     )
 
 
-def _global_mlp(
-    adapter: str | Path | None, train: Panel | None, seed: int, watcher: Watcher | None
-) -> tuple[GlobalMLP | None, str]:
-    """The fitted network, or why there is none."""
+def _trained(
+    method: str,
+    adapter: str | Path | None,
+    train: Panel | None,
+    seed: int,
+    watcher: Watcher | None,
+) -> Trained | str:
+    """The fitted method, from beside the adapter or trained now, or why there is none."""
+    kind, file = METHODS[method].trained, METHODS[method].file
+    assert kind is not None
     if adapter is not None:
         for folder in (adapter_folder(adapter), Path(adapter)):
-            if (folder / MLP_FILE).is_file():
+            if (folder / file).is_file():
                 check_adapter(adapter_folder(adapter))
-                return GlobalMLP.load(folder / MLP_FILE), ""
+                return kind.load(folder / file)
     if train is None:
-        return None, (
-            f"not available: no {MLP_FILE} beside the adapter and no series to train it on "
+        return (
+            f"not available: no {file} beside the adapter and no series to train it on "
             "(--train-data)"
         )
 
     def told(done: int, total: int, loss: float) -> None:
         if watcher is not None:
             if done == 1:
-                watcher.stage("training global_mlp", total)
+                watcher.stage(f"training {method}", total)
             watcher.advance(1, f"loss {loss:.4f}")
 
     try:
-        return GlobalMLP.fit(train.values, seed=seed, on_step=told), ""
+        return kind.fit(train.values, seed=seed, on_step=told)
     except DataError as problem:
-        return None, f"does not apply: {problem}"
+        return f"does not apply: {problem}"

@@ -7,13 +7,13 @@ exists: a backtest and a study must score in the same way, by the same code.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation import BASELINES, METRICS, run_baseline, score_horizons
+from loracast.evaluation import METHODS, METRICS, Trained, run_baseline, score_horizons
 from loracast.forecasting._engine import Engine
 from loracast.forecasting._sampling import model_notes
 from loracast.ledger import Ledger
@@ -29,7 +29,6 @@ __all__ = [
 
 Row = dict[str, Any]
 
-GLOBAL_MLP = "global_mlp"
 STANDARD_HORIZONS = (5, 20, 30)  # of the published studies
 
 
@@ -44,7 +43,7 @@ def check_methods(names: Sequence[str]) -> None:
     Raises:
         ConfigError: an unknown name.
     """
-    known = (*BASELINES, GLOBAL_MLP)
+    known = [name for name, method in METHODS.items() if not method.of_model]
     for name in names:
         if name not in known:
             raise ConfigError(f"got method {name!r}; expected some of {', '.join(known)}")
@@ -97,7 +96,7 @@ def baseline_rows(
     *,
     seed: int,
     horizons: Sequence[int],
-    global_mlp: Any | None = None,
+    trained: Mapping[str, Trained | str] | None = None,
     seasons: Sequence[int | None] | None = None,
 ) -> tuple[dict[str, Row], dict[str, np.ndarray | None]]:
     """Forecast and score every named baseline.
@@ -107,10 +106,11 @@ def baseline_rows(
     Args:
         contexts: N arrays (T_n, C).
         truth: (N, H, C) what came after.
-        names: some of `evaluation.BASELINES`, and `global_mlp`.
+        names: some of `evaluation.METHODS`, but not those of a language model.
         seed: of sampled paths.
         horizons: each from 1 to H.
-        global_mlp: a fitted `evaluation.GlobalMLP`, for the method of that name.
+        trained: of methods that are trained on other series first, the fitted one by name, or
+            why there is none.
         seasons: N steps of a season, None where none is known, for methods that have a use for
             it and for MASE; None lets the methods look for it, and MASE takes 1.
 
@@ -127,7 +127,7 @@ def baseline_rows(
     for name in names:
         try:
             row, points[name] = _baseline(
-                name, contexts, truth, seed, horizons, global_mlp, seasons
+                name, contexts, truth, seed, horizons, (trained or {}).get(name), seasons
             )
         except (ConfigError, DataError) as problem:
             row, points[name] = missing_row(horizons, f"does not apply: {problem}"), None
@@ -141,17 +141,17 @@ def _baseline(
     truth: np.ndarray,
     seed: int,
     horizons: Sequence[int],
-    global_mlp: Any | None,
+    fitted: Trained | str | None,
     seasons: Sequence[int | None] | None,
 ) -> tuple[Row, np.ndarray | None]:
     horizon = truth.shape[1]
-    if name == GLOBAL_MLP:
-        if global_mlp is None:
-            note = "not available: it needs other series to train on, or a fitted one"
-            return missing_row(horizons, note), None
-        found = global_mlp.forecast(contexts, horizon)
-    else:
+    if METHODS[name].trained is None:
         found = run_baseline(name, contexts, horizon, seed=seed, season=seasons)
+    elif fitted is None or isinstance(fitted, str):
+        note = fitted or "not available: it needs other series to train on, or a fitted one"
+        return missing_row(horizons, note), None
+    else:
+        found = fitted.forecast(contexts, horizon)
     row: Row = dict(
         score_horizons(
             truth,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loracast.evaluation import ADAPTED, METHODS, RANDOM_START, ZERO_SHOT
 from loracast.studies._drawing import (
     INK,
     MUTED,
@@ -33,45 +34,17 @@ __all__ = [
     "series_figure",
 ]
 
-LABELS = {
-    "adapted": "adapted",
-    "zero_shot": "zero-shot",
-    "random_start": "random start",
-    "full_fine_tuning": "full fine-tuning",
-    "naive": "naive",
-    "seasonal_naive": "seasonal naive",
-    "var5_log": "VAR(5) on logs",
-    "quadratic_growth": "quadratic growth",
-    "ode_fit": "ODE fit",
-    "global_mlp": "global MLP",
-    "auto_arima": "AutoARIMA",
-    "auto_ets": "AutoETS",
-}
-COLOURS = {
-    "adapted": "#0072B2",
-    "zero_shot": "#56B4E9",
-    "random_start": "#CC79A7",
-    "full_fine_tuning": "#3B2F8F",
-    "naive": "#a4adb6",
-    "seasonal_naive": "#6b7785",
-    "var5_log": "#009E73",
-    "quadratic_growth": "#D55E00",
-    "ode_fit": "#7F1D1D",
-    "global_mlp": "#B8860B",
-    "auto_arima": "#7a5195",
-    "auto_ets": "#8c6d46",
-}
 CONTEXT_STEPS_SHOWN = 40
 
 
 def label_of(method: str) -> str:
     """A method's short name."""
-    return LABELS.get(method, method)
+    return METHODS[method].label if method in METHODS else method
 
 
 def colour_of(method: str) -> str:
     """A method's colour, the same in every figure."""
-    return COLOURS.get(method, MUTED)
+    return METHODS[method].colour if method in METHODS else MUTED
 
 
 @svg_figure
@@ -91,7 +64,7 @@ def methods_figure(
             if (value := row.get(horizon)) is not None
         )
         for place, (value, method) in enumerate(ranked):
-            own = method == "adapted"
+            own = method == ADAPTED.name
             axes.plot(value, place, "o", ms=7.5 if own else 5.5, color=colour_of(method), zorder=3)
             axes.annotate(
                 format_value(value),
@@ -108,7 +81,7 @@ def methods_figure(
         axes.set_yticks(range(len(ranked)), [label_of(m) for _, m in ranked])
         for tick, (_, method) in zip(axes.get_yticklabels(), ranked, strict=True):
             tick.set_color(INK)
-            tick.set_fontweight("bold" if method == "adapted" else "normal")
+            tick.set_fontweight("bold" if method == ADAPTED.name else "normal")
         axes.set_ylim(len(ranked) - 0.5, -0.5)
         axes.set_title(f"{horizon} steps ahead")
         axes.set_xlabel(f"MAE ({unit}, log scale)")
@@ -151,8 +124,8 @@ def _draw_example(axes: Axes, example: ExampleForecast, c: int) -> None:
     axes.plot(before, past, color=MUTED, lw=1.3)
     if example.lo is not None and example.hi is not None:
         band = (_column(example.lo, c), _column(example.hi, c))
-        axes.fill_between(ahead, *band, color=COLOURS["adapted"], alpha=0.18, lw=0)
-    axes.plot(ahead, median, color=COLOURS["adapted"], lw=1.7)
+        axes.fill_between(ahead, *band, color=ADAPTED.colour, alpha=0.18, lw=0)
+    axes.plot(ahead, median, color=ADAPTED.colour, lw=1.7)
     if example.truth is not None:
         axes.plot(ahead, _column(example.truth, c), "o", ms=2.1, color=INK, mew=0)
     axes.margins(x=0.01)
@@ -171,7 +144,7 @@ def error_by_step_figure(
     axes = figure.add_subplot()
     ends = []
     for method, values in lines.items():
-        own = method == "adapted"
+        own = method == ADAPTED.name
         steps = np.arange(1, len(values) + 1)
         shown = np.where(values > 0, values, np.nan)
         axes.plot(
@@ -179,7 +152,7 @@ def error_by_step_figure(
             shown,
             color=colour_of(method),
             lw=2.6 if own else 1.3,
-            ls="-" if own or method not in ("zero_shot", "random_start") else (0, (4, 1.6)),
+            ls=(0, (4, 1.6)) if method in (ZERO_SHOT.name, RANDOM_START.name) else "-",
             zorder=4 if own else 3,
         )
         ends.append((float(shown[np.isfinite(shown)][-1]), label_of(method), colour_of(method)))
@@ -187,7 +160,7 @@ def error_by_step_figure(
     axes.set_xlabel("time steps ahead")
     axes.set_ylabel(f"MAE at that step ({unit}, log scale)")
     log_axis(axes, "y")
-    direct_labels(axes, ends, bold=label_of("adapted"))
+    direct_labels(axes, ends, bold=ADAPTED.label)
     return figure, "Mean absolute error at each step ahead, by method"
 
 
@@ -219,8 +192,8 @@ def series_figure(
             transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=7.8,
-            color=INK if method == "adapted" else MUTED,
-            fontweight="bold" if method == "adapted" else "normal",
+            color=INK if method == ADAPTED.name else MUTED,
+            fontweight="bold" if method == ADAPTED.name else "normal",
         )
     axes.text(
         1.01, -0.75, "median", transform=axes.get_yaxis_transform(), fontsize=7.6, color=MUTED
@@ -228,7 +201,7 @@ def series_figure(
     axes.set_yticks(range(len(ranked)), [label_of(m) for m in ranked])
     for tick, method in zip(axes.get_yticklabels(), ranked, strict=True):
         tick.set_color(INK)
-        tick.set_fontweight("bold" if method == "adapted" else "normal")
+        tick.set_fontweight("bold" if method == ADAPTED.name else "normal")
     axes.set_ylim(len(ranked) - 0.5, -0.5)
     axes.set_xlabel(f"MAE of a series over the longest horizon ({unit}, log scale)")
     axes.grid(visible=False, axis="y")

@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from loracast.evaluation import ADAPTED, METHODS, METRICS, Metric
 from loracast.studies import _figures_run as run_figures
 from loracast.studies import _figures_scores as score_figures
 from loracast.studies._drawing import format_amount, format_value
@@ -27,32 +28,6 @@ from loracast.studies._schema import (
 )
 
 __all__ = ["render_report", "write_report"]
-
-SCORE_LABELS = {
-    "mae": "MAE",
-    "mae_median": "MAE, median series",
-    "rmse": "RMSE",
-    "mse": "MSE",
-    "mape": "MAPE",
-    "mase": "MASE",
-    "crps": "CRPS",
-    "crps_median": "CRPS, median series",
-    "coverage80": "80 % coverage",
-}
-METHOD_HINTS = {
-    "adapted": "the base with the LoRA of this study",
-    "zero_shot": "the same base, not adapted",
-    "random_start": "the same network, trained from a random start",
-    "full_fine_tuning": "the same model, all weights trained",
-    "naive": "last value repeated",
-    "seasonal_naive": "best lag of each series",
-    "var5_log": "per series, ridge",
-    "quadratic_growth": "per series: log-growth quadratic in the state",
-    "ode_fit": "per series: predator-prey equations, least squares",
-    "global_mlp": "one network on lags, all training series",
-    "auto_arima": "per series and channel",
-    "auto_ets": "per series and channel",
-}
 
 
 def write_report(out_dir: str | Path) -> Path:
@@ -102,7 +77,8 @@ def render_report(result: StudyResult, data: ReportData) -> str:
         tone=_tone(lines[0]),
         tiles=_tiles(result),
         table=_score_table(result.test, ("mae",), horizons),
-        full_tables=[_score_table(result.test, tuple(SCORE_LABELS), [h]) for h in horizons],
+        full_tables=[_score_table(result.test, tuple(METRICS), [h]) for h in horizons],
+        legend=_legend(),
         grid=_grid_table(data.grid),
         choice_note=_choice_note(data),
         contexts_mae=any(row.val_mae is not None for row in data.contexts),
@@ -155,10 +131,7 @@ def _score_table(
     for horizon in horizons:
         for metric in shown:
             values = [v for m in test if (v := score(m, horizon, metric)) is not None]
-            if metric == "coverage80":
-                best[horizon, metric] = min(values, key=lambda v: abs(v - 0.8), default=None)
-            else:
-                best[horizon, metric] = min(values, default=None)
+            best[horizon, metric] = METRICS[metric].best(values)
 
     rows = []
     for method in sorted(test, key=by_longest):
@@ -168,35 +141,44 @@ def _score_table(
                 value = score(method, horizon, metric)
                 cells.append(
                     {
-                        "text": _score_text(metric, value),
+                        "text": _score_text(METRICS[metric], value),
                         "best": value is not None and value == best[horizon, metric],
                     }
                 )
         rows.append(
             {
                 "method": method,
-                "hint": METHOD_HINTS.get(method, ""),
+                "hint": METHODS[method].hint if method in METHODS else "",
                 "cells": cells,
                 "result": test[method],
             }
         )
     titles = [
-        f"{SCORE_LABELS[m]}, {h} steps" if len(horizons) > 1 else SCORE_LABELS[m]
+        f"{METRICS[m].label}, {h} steps" if len(horizons) > 1 else METRICS[m].label
         for h in horizons
         for m in shown
     ]
     return {"horizons": horizons, "titles": titles, "rows": rows}
 
 
-def _score_text(metric: str, value: float | None) -> str:
-    """A score with its unit: coverage is stored as a share, MAPE in percent."""
+def _score_text(metric: Metric, value: float | None) -> str:
+    """A score with its unit; a share is shown in percent."""
     if value is None:
         return "–"
-    if metric == "coverage80":
+    if metric.unit == "share":
         return f"{100 * value:.1f} %"
-    if metric == "mape":
-        return f"{format_value(value)} %"
-    return format_value(value)
+    return f"{format_value(value)} %" if metric.unit == "percent" else format_value(value)
+
+
+def _legend() -> str:
+    """What the metrics are that not every reader knows, and how the best of one is found."""
+    said = [f"{m.label} is {m.meaning}" for m in METRICS.values() if m.meaning]
+    said.append("scores are means over all series unless they say median")
+    for metric in METRICS.values():
+        if isinstance(metric.better, float):
+            target = _score_text(metric, metric.better)
+            said.append(f"of the {metric.label} the nearest to {target} is marked")
+    return "; ".join(said) + "."
 
 
 def _tone(headline: str) -> str:
@@ -209,7 +191,7 @@ def _tone(headline: str) -> str:
 def _tiles(result: StudyResult) -> list[dict[str, str]]:
     """The few figures a reader looks for first."""
     tiles = []
-    adapted = result.test.get("adapted")
+    adapted = result.test.get(ADAPTED.name)
     for horizon, scores in adapted.horizons.items() if adapted else ():
         if scores.mae is None:
             continue

@@ -77,7 +77,7 @@ def _classical(run: Run, found: Findings) -> None:
                 [name],
                 seed=recipe.seed,
                 horizons=recipe.horizons,
-                global_mlp=mlp,
+                trained={"global_mlp": mlp or problem},
             )
             if name == "global_mlp" and problem:
                 row = {name: missing_row(recipe.horizons, problem)}

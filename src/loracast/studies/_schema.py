@@ -21,10 +21,12 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    create_model,
     model_validator,
 )
 
 from loracast.errors import StorageError
+from loracast.evaluation import METRICS
 from loracast.files import write_whole
 from loracast.studies._verdict import verdict_lines
 
@@ -65,18 +67,17 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class Scores(Record):
-    """One method at one horizon, in original units: mean over series, steps and channels."""
+_METRIC_FIELDS: dict[str, Any] = {
+    metric.name: (Number, Field(default=None, description=metric.meaning or None))
+    for metric in METRICS.values()
+}
 
-    mae: Number = None
-    mae_median: Number = Field(default=None, description="median over series of their MAE")
-    mse: Number = None
-    rmse: Number = None
-    mape: Number = Field(default=None, description="mean of |error| / |truth|, in percent")
-    mase: Number = Field(default=None, description="MAE / in-sample MAE of the naive method")
-    crps: Number = Field(default=None, description="fair CRPS of samples; null for points")
-    crps_median: Number = Field(default=None, description="median over series of their CRPS")
-    coverage80: Number = Field(default=None, description="share of truths within the 80 % band")
+
+class Scores(create_model("Scores", __base__=Record, **_METRIC_FIELDS)):  # type: ignore[misc]
+    """One method at one horizon, in original units: mean over series, steps and channels.
+
+    A field for every metric of the registry, in its order; null where there is no score.
+    """
 
 
 class MethodResult(Record):
@@ -255,14 +256,14 @@ def make_verdict(
     Returns:
         Lines joined by newlines: the headline, a line per group of methods, what is missing.
     """
-    if metric not in Scores.model_fields or metric == "coverage80":
+    if metric not in METRICS or METRICS[metric].better != "lower":
         raise ValueError(f"got metric {metric!r}; expected an error such as mae, rmse or crps")
     errors, notes = {}, {}
     for method, row in test.items():
         result = row if isinstance(row, MethodResult) else MethodResult.model_validate(dict(row))
         errors[method] = {h: getattr(scores, metric) for h, scores in result.horizons.items()}
         notes[method] = result.note
-    lines = verdict_lines(errors, metric.upper(), evaluated_on=evaluated_on, notes=notes)
+    lines = verdict_lines(errors, METRICS[metric].label, evaluated_on=evaluated_on, notes=notes)
     return "\n".join(lines)
 
 

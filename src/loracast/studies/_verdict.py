@@ -10,43 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["GROUPS", "NAMES", "Comparison", "compare", "verdict_lines"]
+from loracast.evaluation import ADAPTED, FULL_FINE_TUNING, METHODS, RANDOM_START, Group
 
-ADAPTED = "adapted"
+__all__ = ["Comparison", "compare", "verdict_lines"]
+
 MOST_PERCENT = 100_000  # beyond it the other method is all but exact, and digits say no more
 TIE_PERCENT = 1.0  # assumption: differences below it are called a tie
 
 # Before the headline, where no series were left to test on.
 SPLIT = "Scored on the {split} series, which also chose settings and checkpoint: "
-
-NAMES = {
-    "zero_shot": "its zero-shot self",
-    "random_start": "the same network trained from a random start",
-    "full_fine_tuning": "the same model with all its weights trained",
-    "naive": "naive (last value)",
-    "seasonal_naive": "seasonal naive",
-    "var5_log": "VAR(5) on logs",
-    "quadratic_growth": "quadratic log-growth",
-    "ode_fit": "the fitted predator-prey equations",
-    "auto_arima": "AutoARIMA",
-    "auto_ets": "AutoETS",
-    "global_mlp": "the global MLP",
-}
-
-GROUPS = {
-    "the model without adaptation": ("zero_shot",),
-    "the model without pretraining, all weights trained": ("random_start",),
-    "full fine-tuning": ("full_fine_tuning",),
-    "the naive methods": ("naive", "seasonal_naive"),
-    "the classical methods": (
-        "var5_log",
-        "quadratic_growth",
-        "ode_fit",
-        "auto_arima",
-        "auto_ets",
-    ),
-    "the neural network trained from scratch": ("global_mlp",),
-}
 
 Outcome = Literal["loses", "ties", "wins", "missing"]
 
@@ -76,10 +48,10 @@ def compare(errors: Mapping[str, Mapping[int, float | None]]) -> list[Comparison
         errors: method -> horizon -> error (lower is better); None or NaN where there is none.
     """
     horizons = sorted({h for row in errors.values() for h in row})
-    own = errors.get(ADAPTED, {})
+    own = errors.get(ADAPTED.name, {})
     found = []
     for method, row in errors.items():
-        if method == ADAPTED:
+        if method == ADAPTED.name:
             continue
         for horizon in horizons:
             ours, theirs = _number(own.get(horizon)), _number(row.get(horizon))
@@ -114,7 +86,7 @@ def verdict_lines(
     """
     comparisons = compare(errors)
     scored = [c for c in comparisons if c.outcome != "missing"]
-    if all(_number(e) is None for e in errors.get(ADAPTED, {}).values()):
+    if all(_number(e) is None for e in errors.get(ADAPTED.name, {}).values()):
         return ["No verdict: the adapted model has no scores."]
     if not scored:
         return ["No verdict: there is no scored method to hold the adapted model against."]
@@ -141,11 +113,11 @@ def verdict_lines(
     if evaluated_on != "test":
         lines[0] = SPLIT.format(split=evaluated_on) + lines[0][0].lower() + lines[0][1:]
 
-    known = {m for group in GROUPS.values() for m in group}
-    groups = {**GROUPS, "other methods": tuple(m for m in methods if m not in known)}
-    for title, members in groups.items():
-        if present := [m for m in members if m in methods]:
-            lines.append(_group_line(title, present, scored, metric))
+    for group in Group:
+        if present := [n for n, m in METHODS.items() if m.group is group and n in methods]:
+            lines.append(_group_line(group, present, scored, metric))
+    if unknown := [m for m in methods if m not in METHODS]:
+        lines.append(_group_line("other methods", unknown, scored, metric))
     if pretraining := _pretraining_line(errors, metric):
         lines.append(pretraining)
 
@@ -170,7 +142,7 @@ def _pretraining_line(errors: Mapping[str, Mapping[int, float | None]], metric: 
 
     An adapter against a random start would also compare LoRA with training all weights.
     """
-    warm, cold = errors.get("full_fine_tuning", {}), errors.get("random_start", {})
+    warm, cold = errors.get(FULL_FINE_TUNING.name, {}), errors.get(RANDOM_START.name, {})
     parts = []
     for horizon in sorted({*warm, *cold}):
         ours, theirs = _number(warm.get(horizon)), _number(cold.get(horizon))
@@ -233,7 +205,7 @@ def _of(comparisons: Sequence[Comparison], method: str, outcome: Outcome) -> lis
 
 
 def _name(method: str) -> str:
-    return NAMES.get(method, method)
+    return METHODS[method].spoken if method in METHODS else method
 
 
 def _number(value: float | None) -> float | None:

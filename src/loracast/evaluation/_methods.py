@@ -1,41 +1,48 @@
-"""The baselines by name, each timed and noted in the same way.
+"""The registry of methods, one object a method, and how one that needs no training is run.
 
-Every forecast uses its own context alone; `GlobalMLP`, which trains on other series first, is
-kept apart.
+A new method is one object in a file of its own, listed here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from loracast.errors import ConfigError, DataError
-from loracast.evaluation._auto import auto_arima, auto_ets
-from loracast.evaluation._log_growth import VAR_LAGS, quadratic_growth, var5_log
-from loracast.evaluation._naive import Drawn, naive, seasonal_naive
-from loracast.evaluation._ode_fit import ODE_FIT_STEPS, ode_fit
-from loracast.evaluation._prepare import BaselineForecast, Prepared, prepare
+from loracast.evaluation._auto import AUTO_ARIMA, AUTO_ETS
+from loracast.evaluation._global_mlp import GLOBAL_MLP
+from loracast.evaluation._log_growth import QUADRATIC_GROWTH, VAR5_LOG
+from loracast.evaluation._method import Method
+from loracast.evaluation._models import ADAPTED, FULL_FINE_TUNING, RANDOM_START, ZERO_SHOT
+from loracast.evaluation._naive import NAIVE, SEASONAL_NAIVE
+from loracast.evaluation._ode_fit import ODE_FIT
+from loracast.evaluation._prepare import BaselineForecast
 from loracast.evaluation._season import find_season
+from loracast.evaluation._theta import THETA
 
-__all__ = ["BASELINES", "run_baseline"]
+__all__ = ["BASELINES", "COMPARED", "METHODS", "run_baseline"]
 
-Method = Callable[[Prepared, int, int, list[np.random.Generator]], Drawn]
-
-# name -> (method, steps that its context must have)
-_METHODS: dict[str, tuple[Method, int]] = {
-    "naive": (naive, 1),
-    "seasonal_naive": (seasonal_naive, 2),
-    "var5_log": (var5_log, VAR_LAGS + 2),
-    "quadratic_growth": (quadratic_growth, 3),
-    "ode_fit": (ode_fit, ODE_FIT_STEPS),
-    "auto_arima": (auto_arima, 4),
-    "auto_ets": (auto_ets, 4),
-}
-BASELINES = tuple(_METHODS)
-SEASONAL = ("seasonal_naive", "auto_arima", "auto_ets")  # methods that have a use for a season
+_LISTED = (
+    ADAPTED,
+    ZERO_SHOT,
+    RANDOM_START,
+    FULL_FINE_TUNING,
+    NAIVE,
+    SEASONAL_NAIVE,
+    VAR5_LOG,
+    QUADRATIC_GROWTH,
+    ODE_FIT,
+    AUTO_ARIMA,
+    AUTO_ETS,
+    THETA,
+    GLOBAL_MLP,
+)
+METHODS: Mapping[str, Method] = {method.name: method for method in _LISTED}
+COMPARED = tuple(name for name, method in METHODS.items() if not method.study_only)
+BASELINES = tuple(name for name, method in METHODS.items() if method.run is not None)
 
 
 def run_baseline(
@@ -65,17 +72,17 @@ def run_baseline(
         ConfigError: an unknown name, or a method whose package is not installed.
         DataError: contexts the method cannot take; the message says why it does not apply.
     """
-    if name not in _METHODS:
+    method = METHODS.get(name)
+    if method is None or method.run is None:
         raise ConfigError(f"got baseline {name!r}; expected one of {', '.join(BASELINES)}")
     if n_samples < 1:
         raise ConfigError(f"got {n_samples} samples; expected at least 1")
-    method, least = _METHODS[name]
     started = time.process_time()
-    prepared = prepare(contexts, horizon, least, name)
-    if name in SEASONAL:
+    prepared = method.needs.prepare(contexts, horizon, name)
+    if method.needs.seasonal:
         prepared = replace(prepared, seasons=_seasons(prepared.contexts, season))
     rngs = [np.random.default_rng([seed, n]) for n in range(len(contexts))]
-    point, samples, note = method(prepared, horizon, n_samples, rngs)
+    point, samples, note = method.run(prepared, horizon, n_samples, rngs)
     seconds = time.process_time() - started
     return BaselineForecast(point, samples, seconds, prepared.notes(note))
 
