@@ -46,7 +46,10 @@ class BacktestCommand(TyperCommand):
 
         for option in self.params:
             if isinstance(option, TyperOption) and option.name == "methods":
-                option.help = f"Methods to score, separated by commas: some of {', '.join(COMPARED)}.  [default: all]"
+                known = ", ".join(COMPARED)
+                option.help = (
+                    f"Methods to score, separated by commas: some of {known}.  [default: all]"
+                )
         super().format_help(ctx, formatter)
 
 
