@@ -24,6 +24,7 @@ from pydantic import (
 from loracast.adapters import AdapterConfig
 from loracast.errors import ConfigError, faults_in_one_line
 from loracast.flops import parse_flops
+from loracast.forecasting import FitPlan
 from loracast.training import TrainConfig, rising_shares
 
 __all__ = ["Recipe", "changed_recipe", "load_recipe"]
@@ -213,6 +214,38 @@ class Recipe(_Part):
     def horizon(self) -> int:
         """The longest horizon, which is forecast."""
         return max(self.horizons)
+
+    @property
+    def full_window(self) -> int:
+        """Time steps of a full training window: the context and the longest horizon."""
+        return self.context + self.horizon
+
+    def windows(self, steps: int) -> FitPlan:
+        """Training windows of so many time steps."""
+        return FitPlan(
+            window_steps=steps,
+            stride=min(self.stride, steps),
+            context_range=self.context_range,
+            context_steps=self.context,
+        )
+
+    def dials(
+        self, steps: int, learning_rate: float | None = None, seed: int | None = None
+    ) -> TrainConfig:
+        """How a stage of so many steps is trained; rate and seed are the recipe's by default."""
+        update: dict[str, Any] = {
+            "steps": steps,
+            "seed": self.seed if seed is None else seed,
+            "warmup_steps": min(self.training.warmup_steps, max(1, steps // 10)),
+        }
+        if learning_rate is not None:
+            update["learning_rate"] = learning_rate
+        return self.training.model_copy(update=update)
+
+    def adapter_at(self, rank: int) -> AdapterConfig:
+        """The default adapter at another rank, its alpha in proportion."""
+        share = self.adapter.alpha / self.adapter.rank
+        return self.adapter.model_copy(update={"rank": rank, "alpha": share * rank})
 
     def fingerprint(self, data_sha256: str, base_sha256: str) -> str:
         """Of everything but the budget, so that a study can go on when its budget is raised."""
