@@ -148,6 +148,7 @@ def _report_data(run: Run, found: Findings, told: Sequence[Contribution]) -> Rep
             for e in run.ledger.entries()
             if e.settled_flops is not None
         ),
+        tables=tuple(table for page in pages for table in page.tables),
         recipe=yaml.safe_dump(resolved, sort_keys=False),
         config={**resolved, "chosen": found.settings.chosen},
     )
