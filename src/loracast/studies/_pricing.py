@@ -164,11 +164,11 @@ class Pricer:
         return LoraSpec(adapter.rank, self.architecture.resolve_targets(names), adapter.head_bias)
 
     @contextmanager
-    def _with(self, adapter: AdapterConfig | None, *, merged: bool = False) -> Iterator[Engine]:
+    def _with(self, adapter: AdapterConfig | None) -> Iterator[Engine]:
         """The engine as if it were adapted."""
         engine = self.engine
         engine.adapter = adapter
-        engine.lora = None if adapter is None or merged else self._lora(adapter)
+        engine.lora = None if adapter is None else self._lora(adapter)
         try:
             yield engine
         finally:
@@ -242,19 +242,18 @@ class Pricer:
         name: str,
         adapter: AdapterConfig | None = None,
         *,
-        merged: bool = False,
         contexts: Sequence[np.ndarray] | None = None,
     ) -> PlannedStage:
         """All evaluated series forecast once; a range where a step's tokens vary.
 
         Args:
             name: of the stage.
-            adapter: of the model; None for the bare base.
-            merged: whether it is folded into the weights, as a saved one is.
+            adapter: of the model; None for the bare base. One that is merged into the weights
+                costs what full training's model does.
             contexts: N arrays (T_n, C) that are shown; those of the study by default.
         """
         shown = self.data.contexts if contexts is None else contexts
-        with self._with(adapter, merged=merged) as engine:
+        with self._with(adapter) as engine:
             most, least = self._range(engine, shown, self.recipe.samples)
         return PlannedStage(name, "generate", 1, most, scalable=False, lowest_flops=least)
 
