@@ -16,8 +16,10 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -131,6 +133,7 @@ class Recipe(_Part):
         final_share: of the FLOPs that are left, what the final training may use (the rest pays
             for the random start and the forecasts).
         max_final_steps: the final stage never takes more, whatever the budget.
+        test_contexts: steps of shorter contexts that the adapted model is tested with too.
         baselines: classical methods beside it.
         global_mlp_steps: training steps of the global MLP.
     """
@@ -160,6 +163,7 @@ class Recipe(_Part):
     calibration_series: int = Field(default=40, ge=0)
     final_share: float = Field(default=0.5, gt=0, le=1)
     max_final_steps: int = Field(default=100_000, ge=1)
+    test_contexts: tuple[Annotated[int, Field(ge=2)], ...] = ()
     baselines: tuple[str, ...] = (
         "naive",
         "seasonal_naive",
@@ -198,6 +202,21 @@ class Recipe(_Part):
                 "got select: val_mae without validation_forecasts; set them, or select: val_loss"
             )
         return self
+
+    @model_validator(mode="after")
+    def _contexts_are_there(self) -> Recipe:
+        if max(self.test_contexts, default=0) > self.context:
+            raise ValueError(
+                f"got test_contexts {list(self.test_contexts)}; expected steps up to the context, "
+                f"{self.context}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_asked(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Parts that came later stay out where they are not used: older studies go on."""
+        asked = {"test_contexts": self.test_contexts}
+        return {k: v for k, v in fields(self).items() if asked.get(k, True)}
 
     @property
     def rivals(self) -> tuple[str, ...]:

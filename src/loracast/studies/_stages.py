@@ -12,6 +12,7 @@ from loracast.studies._stage_final import FinalTraining
 from loracast.studies._stage_forecasts import ModelForecasts
 from loracast.studies._stage_grid import GridSearch
 from loracast.studies._stage_rival_search import RivalSearch
+from loracast.studies._stage_test_contexts import ContextTests
 from loracast.studies._training import FULL
 
 __all__ = ["stages_of"]
@@ -27,6 +28,8 @@ def stages_of(recipe: Recipe) -> list[Stage]:
         searches.append(ContextSearch(recipe.contexts))
     searched = tuple(search.name for search in searches)
     later: list[Stage] = [ModelForecasts("test", "adapted", "final")]
+    if recipe.test_contexts:
+        later.append(ContextTests(recipe.test_contexts, model="final", whole="test"))
     for rival in recipe.rivals:
         fresh = rival == "random_start"
         if recipe.grid is not None:
