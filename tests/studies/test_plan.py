@@ -13,9 +13,10 @@ import pytest
 from loracast.cli import main
 from loracast.codec import Grammar, make_codec
 from loracast.ledger import Ledger
-from loracast.studies import Recipe, _run, _search, plan_study
+from loracast.studies import Recipe, _search, plan_study
+from loracast.studies._facts import TrainingFacts
 from loracast.studies._pricing import shortest, training_flops, validation_count
-from loracast.studies._stages import train_stage
+from loracast.studies._training import Training, train
 from loracast.training import TrainConfig
 
 RECIPE: dict[str, Any] = {
@@ -86,16 +87,14 @@ def test_a_study_spends_what_was_planned_for_its_choices(
     window: int,
     update: dict[str, Any],
 ) -> None:
-    real = train_stage
-
-    def judged(run: Any, name: str, **options: Any) -> dict[str, Any]:
-        facts = real(run, name, **options)
-        if name.endswith((f",r={rank}", f"context.{window}")):
-            facts["val_mae"] = 1e-9  # the choice is the test's, not that of three noisy steps
+    def judged(run: Any, training: Training) -> TrainingFacts:
+        facts = train(run, training)
+        if str(training.name).endswith((f",r={rank}", f"context.{window}")):
+            # The choice is the test's, not that of three noisy steps.
+            return facts.model_copy(update={"val_mae": 1e-9})
         return facts
 
-    for module in (_run, _search):
-        monkeypatch.setattr(module, "train_stage", judged)
+    monkeypatch.setattr(_search, "train", judged)
     recipe = _recipe(base, tmp_path, **update)
     planned = _plan(capsys, recipe)
     assert planned["fits"]

@@ -22,6 +22,7 @@ from loracast.evaluation import METHODS, METRICS
 from loracast.studies._drawing import format_amount, format_value
 from loracast.studies._report import render_report, write_report
 from loracast.studies._report_data import (
+    Column,
     ContextRow,
     ExampleForecast,
     GradientNorms,
@@ -30,6 +31,7 @@ from loracast.studies._report_data import (
     LossCurve,
     LossPoint,
     ReportData,
+    Table,
     write_report_data,
 )
 from loracast.studies._schema import StudyResult, make_verdict, write_result
@@ -323,6 +325,26 @@ def test_best_of_each_column_is_marked_and_own_row_highlighted(page: str) -> Non
     assert order[-1] == "AutoARIMA"
     own = next(row for row in table.split("<tr")[2:] if ">adapted<" in row)
     assert own.startswith(' class="own"')
+
+
+def test_a_table_of_a_stage_is_shown_whole_and_escaped(page: str) -> None:
+    shown = Table(
+        title="Tried <twice>",
+        lead="As it was.",
+        columns=(Column(title="Setting"), Column(title="MAE"), Column(title="Cost", unit="FLOPs")),
+        rows=(("a & b", 0.01234, 2.5e12), ("c", math.nan, None)),
+    )
+    changed = made_up_data().model_copy(update={"tables": (shown,)})
+    with_table = render_report(made_up_result(), changed)
+    outline(with_table)
+    section = with_table[with_table.index("<h2>Tried &lt;twice&gt;</h2>") :].partition("</table>")[
+        0
+    ]
+    cells = [re.sub("<[^>]+>", "", c) for c in re.findall(r"<t[dh].*?</t[dh]>", section)]
+    assert cells == ["Setting", "MAE", "Cost", "a &amp; b", "0.0123", "2.5 TFLOPs", "c", "–", "–"]
+    assert "Tried" not in page
+    with pytest.raises(ValueError, match="row of 1 cells; expected 2"):
+        Table(title="t", columns=(Column(title="a"), Column(title="b")), rows=(("x",),))
 
 
 def test_missing_parts_are_named_not_run() -> None:

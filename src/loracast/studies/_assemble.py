@@ -4,54 +4,47 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from loracast.backbone import EMBEDDED_DIR
 from loracast.evaluation import resolves
-from loracast.forecasting import Engine, sample_quantiles
+from loracast.forecasting import sample_quantiles
+from loracast.studies._facts import StageId
 from loracast.studies._report_data import (
-    ContextRow,
     ExampleForecast,
-    GradientNorms,
-    GridCell,
     LedgerEntry,
-    LossCurve,
-    LossPoint,
     ReportData,
     write_report_data,
 )
 from loracast.studies._schema import (
     BudgetInfo,
     MachineInfo,
-    MethodResult,
     ModelInfo,
     StageResult,
     StudyResult,
     make_verdict,
     write_result,
 )
-from loracast.studies._state import Run
+from loracast.studies._stage import Contribution, Stage
+from loracast.studies._state import Findings, Run
 from loracast.studies._validation import validation_forecasts
 from loracast.training import machine_facts, resolved_precision
-
-if TYPE_CHECKING:
-    from loracast.studies._state import Findings
 
 __all__ = ["assemble"]
 
 _REGIMES = ("oscillatory", "decaying", "growing", "stable")
 
 
-def _by_top(amounts: dict[str, float]) -> dict[str, float]:
+def _by_group(amounts: Mapping[str, float]) -> dict[str, float]:
     """'grid.lr=0.001,r=8' belongs to 'grid'."""
     total: dict[str, float] = {}
     for name, amount in amounts.items():
-        top = name.split(".")[0]
-        total[top] = total.get(top, 0.0) + amount
+        group = StageId.read(name).group
+        total[group] = total.get(group, 0.0) + amount
     return total
 
 
@@ -62,125 +55,29 @@ def _pretraining_flops(model: str) -> float | None:
     return float(json.loads(card.read_text())["result"]["flops"])
 
 
-def _model_info(run: Run, base: Engine, found: Findings) -> ModelInfo:
-    final = found.stages.get("final") or found.stages.get("default") or {}
+def _model_info(run: Run, found: Findings) -> ModelInfo:
+    base = run.base
+    final = found.trained.get(StageId("final")) or found.trained.get(StageId("default"))
     return ModelInfo(
         name=run.recipe.model,
         base_hash=base.backbone.base_sha256,
         n_parameters=sum(p.numel() for p in base.backbone.model.parameters()),
-        n_trainable=final.get("n_trainable"),
+        n_trainable=final.n_trainable if final else None,
         vocab_kept=len(base.backbone.vocabulary.kept),
         codec=run.codec,
-        adapter=final.get("config", {}).get("adapter", {}),
+        adapter=final.config.adapter.model_dump(mode="json") if final else {},
         architecture=asdict(base.architecture),
         pretraining_flops=_pretraining_flops(run.recipe.model),
     )
 
 
-def _machine(run: Run, base: Engine, found: Findings) -> MachineInfo:
+def _machine(run: Run, found: Findings) -> MachineInfo:
     """This one, and the precision of the last stage that was trained."""
-    taken = [f.get("config", {}).get("precision") for f in found.stages.values()]
-    device = next(base.backbone.model.parameters()).device
+    taken = [facts.config.precision for facts in found.trained.values()]
+    device = next(run.base.backbone.model.parameters()).device
     wanted = resolved_precision(run.recipe.training.precision, device)
     precision = next((p for p in reversed(taken) if p), wanted)
     return MachineInfo(precision=precision, **machine_facts())
-
-
-def _stage(name: str, facts: dict[str, Any], stopped: str) -> StageResult:
-    return StageResult(
-        name=name,
-        config=facts.get("config", {}),
-        train_loss=facts.get("train_loss"),
-        val_loss=facts.get("val_loss"),
-        val_mae=facts.get("val_mae"),
-        metrics=facts.get("metrics", {}),
-        flops=facts.get("flops") or 0.0,
-        seconds=facts.get("seconds") or 0.0,
-        status="done" if not stopped else "stopped",
-        note=stopped,
-    )
-
-
-def _curve(name: str, facts: dict[str, Any]) -> LossCurve:
-    points = {h["step"]: {"train_loss": h["train_loss"], "lr": h["lr"]} for h in facts["history"]}
-    for v in facts["validations"]:
-        points.setdefault(v["step"], {})["val_loss"] = v["val_loss"]
-    top, _, label = name.partition(".")
-    return LossCurve(
-        stage=top,
-        label=label,
-        points=tuple(LossPoint(step=int(s), **points[s]) for s in sorted(points)),
-    )
-
-
-def _repeated(found: Findings, part: str) -> list[dict[str, Any]]:
-    """The candidates of a part of the search, each with the mean of its repeats."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for name, facts in found.stages.items():
-        if name.startswith(f"{part}."):
-            groups.setdefault(name.split(",repeat=")[0], []).append(facts)
-    return [
-        rows[0]
-        | {key: _mean([row[key] for row in rows]) for key in ("val_mae", "val_loss")}
-        | {key: sum(row[key] for row in rows) for key in ("flops", "seconds")}
-        | {"repeats": len(rows)}
-        for rows in groups.values()
-    ]
-
-
-def _mean(values: list[float | None]) -> float | None:
-    """None where one is missing: a mean of fewer runs is another figure."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
-
-
-def _grid(found: Findings) -> tuple[GridCell, ...]:
-    cells = []
-    for facts in _repeated(found, "grid"):
-        rate = facts["config"]["training"]["learning_rate"]
-        rank = facts["config"]["adapter"]["rank"]
-        cells.append(
-            GridCell(
-                lr=rate,
-                rank=rank,
-                repeats=facts["repeats"],
-                val_mae=facts["val_mae"],
-                val_loss=facts["val_loss"],
-                flops=facts["flops"],
-                chosen=(rate, rank) == (found.chosen["learning_rate"], found.chosen["rank"]),
-            )
-        )
-    return tuple(cells)
-
-
-def _contexts(run: Run, base: Engine, found: Findings) -> tuple[ContextRow, ...]:
-    rows = []
-    for facts in _repeated(found, "context"):
-        window = facts["config"]["window_steps"]
-        rows.append(
-            ContextRow(
-                context=window,
-                tokens=_window_tokens(run, base, facts),
-                repeats=facts["repeats"],
-                val_mae=facts["val_mae"],
-                val_loss=facts["val_loss"],
-                flops=facts["flops"],
-                seconds=facts["seconds"],
-                chosen=window == found.chosen["window"],
-            )
-        )
-    return tuple(rows)
-
-
-def _window_tokens(run: Run, base: Engine, facts: dict[str, Any]) -> int:
-    """Tokens of a training example of a stage: the mean over all that it was trained on."""
-    config = facts["config"]
-    dials = config["training"]
-    source = base.windows(
-        run.data.train, run.plan(config["window_steps"]), dials["batch_size"], dials["seed"]
-    )
-    examples = (example for step in range(dials["steps"]) for example in source.batch(step))
-    return round(float(np.mean([len(example) for example in examples])))
 
 
 def _val_mae_of(run: Run) -> str:
@@ -200,9 +97,10 @@ def _matrix(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
 
 def _examples(run: Run, found: Findings) -> tuple[ExampleForecast, ...]:
     """The first evaluated series of each regime, not the best one."""
-    samples = found.samples.get("adapted", found.samples.get("zero_shot"))
-    if samples is None:
+    made = found.forecasts.get(StageId("test")) or found.forecasts.get(StageId("zero_shot"))
+    if made is None:
         return ()
+    samples = made.samples
     data, regimes = run.data, run.data.regimes()
     chosen = [regimes.index(r) for r in _REGIMES if r in regimes] or list(
         range(min(4, len(regimes)))
@@ -225,93 +123,84 @@ def _examples(run: Run, found: Findings) -> tuple[ExampleForecast, ...]:
     )
 
 
-def _norms(found: Findings) -> tuple[GradientNorms, ...]:
-    final = found.stages.get("final")
-    if not final or not final["grad_norms"]:
-        return ()
-    steps = tuple(int(h["step"]) for h in final["history"])
-    norms = {name: tuple(v) for name, v in final["grad_norms"].items() if len(v) == len(steps)}
-    return (GradientNorms(stage="final", steps=steps, norms=norms),)
-
-
-def _report_data(run: Run, base: Engine, found: Findings) -> ReportData:
-    errors = {m: np.abs(p - run.data.truth) for m, p in found.points.items()}
+def _report_data(run: Run, found: Findings, told: Sequence[Contribution]) -> ReportData:
+    errors = {m: np.abs(p - run.data.truth) for part in told for m, p in part.points.items()}
     resolved = run.recipe.model_dump(mode="json")
+    pages = [part.page for part in told]
     return ReportData(
-        loss_curves=tuple(_curve(n, f) for n, f in found.stages.items() if f.get("history")),
-        grid=_grid(found),
-        contexts=_contexts(run, base, found),
+        loss_curves=tuple(curve for page in pages for curve in page.loss_curves),
+        grid=tuple(cell for page in pages for cell in page.grid),
+        contexts=tuple(row for page in pages for row in page.contexts),
         selected_by=run.recipe.select,
-        reasons=tuple(
-            f"{part.replace('_', ' ')}: {choice['reason']}"
-            for part, choice in found.choices.items()
-        ),
+        reasons=tuple(reason for page in pages for reason in page.reasons),
         val_mae_of=_val_mae_of(run),
-        gradient_norms=_norms(found),
+        gradient_norms=tuple(norms for page in pages for norms in page.gradient_norms),
         examples=_examples(run, found),
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
         series_mae={m: tuple(np.nanmean(e, axis=(1, 2)).tolist()) for m, e in errors.items()},
         ledger=tuple(
             LedgerEntry(
                 time=e.updated,
-                stage=e.stage.split(".")[0],
+                stage=StageId.read(e.stage).group,
                 kind=e.kind,
                 flops=e.settled_flops,
             )
             for e in run.ledger.entries()
             if e.settled_flops is not None
         ),
+        tables=tuple(table for page in pages for table in page.tables),
         recipe=yaml.safe_dump(resolved, sort_keys=False),
-        config={**resolved, "chosen": found.chosen},
+        config={**resolved, "chosen": found.settings.chosen},
     )
 
 
 def assemble(
     run: Run,
-    base: Engine,
+    stages: Sequence[Stage],
     found: Findings,
     *,
     versions: dict[str, str],
     created: dt.datetime,
     seconds: float,
 ) -> StudyResult:
-    """Write result.json and report_data.json; returns the result.
+    """Write result.json and report_data.json from what each stage tells; returns the result.
 
     Raises:
         StorageError: they cannot be written.
     """
     out, ledger = run.workspace.out, run.ledger
-    test = {name: MethodResult.model_validate(row) for name, row in found.rows.items()}
+    told = [stage.report(run, found) for stage in stages]
+    test = {name: row for part in told for name, row in part.methods.items()}
     verdict = make_verdict(test, evaluated_on=run.data.info.evaluated_on)
     if found.stopped:
         verdict = f"The study is not finished: {found.stopped}\n{verdict}"
-    stages = [_stage(name, facts, "") for name, facts in found.stages.items()]
+    lines = [line for part in told for line in part.stages]
     if found.stopped:
-        stages.append(_stage("stopped", {}, found.stopped))
+        lines.append(StageResult(name="stopped", status="stopped", note=found.stopped))
     result = StudyResult(
         created=created,
         versions=versions,
-        machine=_machine(run, base, found),
+        machine=_machine(run, found),
         seed=run.recipe.seed,
         data=run.data.info,
-        model=_model_info(run, base, found),
+        model=_model_info(run, found),
         budget=BudgetInfo(
             convention=ledger.convention,
             limit_flops=ledger.limit_flops,
             spent_flops=ledger.spent_flops,
             repeated_flops=ledger.repeated_flops,
-            by_stage=_by_top(ledger.by_stage()),
+            by_stage=_by_group(ledger.by_stage()),
             by_kind=ledger.by_kind(),
         ),
-        stages=tuple(stages),
+        stages=tuple(lines),
         test=test,
         verdict=verdict,
         details={
             "seconds_of_this_run": seconds,
-            "chosen": found.chosen,
-            "choices": dict(found.choices),
+            "chosen": found.settings.chosen,
+            "choices": {name: asdict(choice) for name, choice in found.choices.items()},
         },
     )
-    write_report_data(_report_data(run, base, found), out / "report_data.json")
+    write_report_data(_report_data(run, found, told), out / "report_data.json")
     write_result(result, out / "result.json")
     return result

@@ -45,12 +45,14 @@ class Choice:
         noise: differences of means below it are not told apart; None where nothing was repeated.
         tied: how many candidates lie within it of the best, the best among them.
         reason: in words.
+        label: of the candidate.
     """
 
     index: int
     noise: float | None
     tied: int
     reason: str
+    label: str
 
 
 def _noise(candidates: Sequence[Candidate]) -> float | None:
@@ -88,7 +90,8 @@ def choose(candidates: Sequence[Candidate], unit: str = "") -> Choice:
     best = min(tied, key=lambda i: means[i])
     defaults = [i for i in tied if candidates[i].default]
     index = defaults[0] if defaults else min(tied, key=lambda i: (candidates[i].flops, means[i]))
-    return Choice(index, noise, len(tied), _reason(candidates, index, best, noise, unit))
+    reason = _reason(candidates, index, best, noise, unit)
+    return Choice(index, noise, len(tied), reason, candidates[index].label)
 
 
 def _reason(

@@ -6,7 +6,10 @@ or a formula that changes there changes here too. It knows no ledger and trains 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -16,7 +19,7 @@ from loracast.adapters import AdapterConfig
 from loracast.codec import Grammar, make_codec
 from loracast.decoding import TokenAutomaton, plan_work
 from loracast.flops import Architecture, LoraSpec, PlannedStage
-from loracast.forecasting import Engine, FitPlan
+from loracast.forecasting import Engine
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._validation import validation_forecasts
@@ -108,17 +111,15 @@ class Pricer:
     Args:
         recipe: what will run.
         data: its series.
-        engine: its task; the weights are not looked at.
+        engine: the bare base's; its weights are not looked at.
         own_model: whether the engine has the modules of the recipe's model, or only its shape.
     """
 
     def __init__(self, recipe: Recipe, data: StudyData, engine: Engine, own_model: bool) -> None:
         self.recipe, self.data, self.engine = recipe, data, engine
         self.architecture: Architecture = engine.architecture
-        self.full_window = recipe.context + recipe.horizon
         self._own_model = own_model
-        self._validation = engine.validation_examples(data.validation, self._fit(self.full_window))
-        self._sources: dict[int, Batches] = {}
+        self._sources: dict[tuple[int, int], Batches] = {}
         self._meters: dict[LoraSpec | None, Meter] = {}
 
     @classmethod
@@ -139,118 +140,133 @@ class Pricer:
             engine.task.positions = None  # the embedded base's, not the model's
         return cls(recipe, data, engine, here)
 
-    def _fit(self, window: int) -> FitPlan:
-        recipe = self.recipe
-        return FitPlan(
-            window_steps=window,
-            stride=min(recipe.stride, window),
-            context_range=recipe.context_range,
-            context_steps=recipe.context,
-        )
+    @cached_property
+    def validation(self) -> list[Example]:
+        """Validation examples: always the full window, so that stages can be compared."""
+        windows = self.recipe.windows(self.recipe.full_window)
+        return self.engine.validation_examples(self.data.validation, windows)
 
-    def lora(self, rank: int) -> LoraSpec | None:
-        """What the recipe's adapter costs at a rank; None for full training."""
-        adapter: AdapterConfig = self.recipe.adapter.model_copy(update={"rank": rank})
+    def source(self, window: int, seed: int | None = None) -> Batches:
+        """The training batches of windows of so many time steps; the seed is the recipe's."""
+        recipe = self.recipe
+        seed = recipe.seed if seed is None else seed
+        if (window, seed) not in self._sources:
+            rows = recipe.training.batch_size
+            made = self.engine.windows(self.data.train, recipe.windows(window), rows, seed)
+            self._sources[window, seed] = _Remembered(made)
+        return self._sources[window, seed]
+
+    def _lora(self, adapter: AdapterConfig) -> LoraSpec | None:
+        """What an adapter costs; None for full training."""
         if self._own_model or adapter.method == "full":
             return adapter.spec(self.engine.backbone.model)
         names = ("all",) if adapter.targets == "all" else adapter.targets
-        return LoraSpec(rank, self.architecture.resolve_targets(names), adapter.head_bias)
+        return LoraSpec(adapter.rank, self.architecture.resolve_targets(names), adapter.head_bias)
 
-    def source(self, window: int) -> Batches:
-        """The training batches of windows of so many time steps."""
-        if window not in self._sources:
-            recipe = self.recipe
-            rows = recipe.training.batch_size
-            made = self.engine.windows(self.data.train, self._fit(window), rows, recipe.seed)
-            self._sources[window] = _Remembered(made)
-        return self._sources[window]
+    @contextmanager
+    def _with(self, adapter: AdapterConfig | None) -> Iterator[Engine]:
+        """The engine as if it were adapted."""
+        engine = self.engine
+        engine.adapter = adapter
+        engine.lora = None if adapter is None else self._lora(adapter)
+        try:
+            yield engine
+        finally:
+            engine.adapter = engine.lora = None
 
-    def _meter(self, lora: LoraSpec | None) -> Meter:
-        if lora not in self._meters:
-            rules = cast("Ledger", _Rules(self.recipe.convention))
-            self.engine.lora = lora
-            self._meters[lora] = self.engine.meter(
-                rules, "plan", self._validation, optimizer=self.recipe.training.optimizer
-            )
-            self.engine.lora = None
-        return self._meters[lora]
+    def _meter(self, adapter: AdapterConfig) -> Meter:
+        with self._with(adapter) as engine:
+            if engine.lora not in self._meters:
+                rules = cast("Ledger", _Rules(self.recipe.convention))
+                optimizer = self.recipe.training.optimizer
+                self._meters[engine.lora] = engine.meter(
+                    rules, "plan", self.validation, optimizer=optimizer
+                )
+            return self._meters[engine.lora]
 
-    def train(self, name: str, steps: int, window: int, lora: LoraSpec | None) -> PlannedStage:
+    def train(
+        self, name: str, training: TrainConfig, window: int, adapter: AdapterConfig
+    ) -> PlannedStage:
         """A training stage, its validations included."""
-        training = self.recipe.training.model_copy(update={"steps": steps})
-        meter = self._meter(lora)
-        total = training_flops(meter, self.source(window), training)
-        most, least = self._validation_forecast(lora)
+        meter = self._meter(adapter)
+        total = training_flops(meter, self.source(window, training.seed), training)
+        most, least = self._validation_forecast(adapter)
         fixed = validation_count(training) * meter.validation_flops + most
         return PlannedStage(
             name,
             "train",
-            steps,
+            training.steps,
             total + most,
             fixed_flops=fixed,
             lowest_flops=total + least if least < most else None,
         )
 
-    def _validation_forecast(self, lora: LoraSpec | None) -> tuple[float, float]:
+    def _validation_forecast(self, adapter: AdapterConfig) -> tuple[float, float]:
         """The most and the least that the validation series' forecasts cost after a stage."""
-        chosen, part = (
-            validation_forecasts(self.recipe, self.data),
-            self.recipe.validation_forecasts,
-        )
+        chosen = validation_forecasts(self.recipe, self.data)
+        part = self.recipe.validation_forecasts
         if chosen is None or part is None:
             return 0.0, 0.0
-        return self._forecast_range(chosen.contexts, part.samples, lora)
+        with self._with(adapter) as engine:
+            return self._range(engine, chosen.contexts, part.samples, widen=False)
 
-    def affordable(self, flops: float, window: int, lora: LoraSpec | None) -> int:
-        """Steps that so many FLOPs buy, decided as a study decides it; below 1 for none."""
-        every, meter, source = (
-            self.recipe.training.eval_every,
-            self._meter(lora),
-            self.source(window),
-        )
+    def affordable(self, flops: float, window: int, adapter: AdapterConfig) -> int:
+        """Steps that so many FLOPs buy, validations included; below 1 for none."""
+        every, meter = self.recipe.training.eval_every, self._meter(adapter)
+        source = self.source(window)
+        # Windows of equal length cost the same; of ragged ones this is an average.
         each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
         once = meter.validation_flops
-        left = flops - once - self._validation_forecast(lora)[0]
+        left = flops - once - self._validation_forecast(adapter)[0]
         return int(left / float(each + (once / every if every else 0)))
 
-    def calibration(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
+    def calibration(self, name: str, adapter: AdapterConfig) -> PlannedStage:
         """The series kept back forecast once; nothing where the codec has no use for it."""
-        recipe, engine, kept = self.recipe, self.engine, self.data.calibration
+        recipe, kept = self.recipe, self.data.calibration
         total = 0.0
-        if kept is not None and engine.task.continuous:
+        if kept is not None and self.engine.task.continuous:
             contexts = [v[: recipe.context] for v in kept.values if len(v) > recipe.context]
-            engine.lora = lora
-            if contexts:
-                total = engine.forecast_flops(
-                    contexts,
-                    recipe.horizon,
-                    CALIBRATION_SAMPLES,
-                    recipe.convention,
-                    widen=False,
-                )
-            engine.lora = None
+            with self._with(adapter) as engine:
+                if contexts:
+                    total = engine.forecast_flops(
+                        contexts,
+                        recipe.horizon,
+                        CALIBRATION_SAMPLES,
+                        recipe.convention,
+                        widen=False,
+                    )
         return PlannedStage(name, "generate", 1, total, lowest_flops=total)
 
-    def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
-        """All evaluated series forecast once; a range where a step's tokens vary."""
-        # The engine that prices has no adapter; the one that forecasts has, but for zero-shot.
-        widen = name != "zero_shot" and self.engine.task.continuous
-        most, least = self._forecast_range(
-            self.data.contexts, self.recipe.samples, lora, widen=widen
-        )
+    def forecast(
+        self,
+        name: str,
+        adapter: AdapterConfig | None = None,
+        *,
+        contexts: Sequence[np.ndarray] | None = None,
+    ) -> PlannedStage:
+        """All evaluated series forecast once; a range where a step's tokens vary.
+
+        Args:
+            name: of the stage.
+            adapter: of the model; None for the bare base. One that is merged into the weights
+                costs what full training's model does.
+            contexts: N arrays (T_n, C) that are shown; those of the study by default.
+        """
+        shown = self.data.contexts if contexts is None else contexts
+        with self._with(adapter) as engine:
+            most, least = self._range(engine, shown, self.recipe.samples)
         return PlannedStage(name, "generate", 1, most, scalable=False, lowest_flops=least)
 
-    def _forecast_range(
+    def _range(
         self,
-        contexts: list[np.ndarray],
+        engine: Engine,
+        contexts: Sequence[np.ndarray],
         samples: int,
-        lora: LoraSpec | None,
         *,
-        widen: bool = False,
+        widen: bool | None = None,
     ) -> tuple[float, float]:
         """The most and the least that a forecast costs."""
-        recipe, engine = self.recipe, self.engine
-        engine.lora = lora
+        recipe = self.recipe
         most = least = engine.forecast_flops(
             contexts, recipe.horizon, samples, recipe.convention, widen=widen
         )
@@ -266,5 +282,4 @@ class Pricer:
                 n_samples=samples,
             )
             least = engine.work_flops(work, recipe.convention)
-        engine.lora = None
         return most, min(least, most)

@@ -15,8 +15,10 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -24,6 +26,7 @@ from loracast.adapters import AdapterConfig
 from loracast.errors import ConfigError, faults_in_one_line
 from loracast.files import sha256_of
 from loracast.flops import parse_flops
+from loracast.forecasting import FitPlan
 from loracast.training import TrainConfig, rising_shares
 
 __all__ = ["Recipe", "changed_recipe", "load_recipe"]
@@ -130,6 +133,7 @@ class Recipe(_Part):
         final_share: of the FLOPs that are left, what the final training may use (the rest pays
             for the random start and the forecasts).
         max_final_steps: the final stage never takes more, whatever the budget.
+        test_contexts: steps of shorter contexts that the adapted model is tested with too.
         baselines: classical methods beside it.
         global_mlp_steps: training steps of the global MLP.
     """
@@ -159,6 +163,7 @@ class Recipe(_Part):
     calibration_series: int = Field(default=40, ge=0)
     final_share: float = Field(default=0.5, gt=0, le=1)
     max_final_steps: int = Field(default=100_000, ge=1)
+    test_contexts: tuple[Annotated[int, Field(ge=2)], ...] = ()
     baselines: tuple[str, ...] = (
         "naive",
         "seasonal_naive",
@@ -198,6 +203,21 @@ class Recipe(_Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _contexts_are_there(self) -> Recipe:
+        if max(self.test_contexts, default=0) > self.context:
+            raise ValueError(
+                f"got test_contexts {list(self.test_contexts)}; expected steps up to the context, "
+                f"{self.context}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_asked(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Parts that came later stay out where they are not used: older studies go on."""
+        asked = {"test_contexts": self.test_contexts}
+        return {k: v for k, v in fields(self).items() if asked.get(k, True)}
+
     @property
     def rivals(self) -> tuple[str, ...]:
         """Networks trained with the FLOPs of the final stage, beside the adapted one."""
@@ -213,6 +233,38 @@ class Recipe(_Part):
     def horizon(self) -> int:
         """The longest horizon, which is forecast."""
         return max(self.horizons)
+
+    @property
+    def full_window(self) -> int:
+        """Time steps of a full training window: the context and the longest horizon."""
+        return self.context + self.horizon
+
+    def windows(self, steps: int) -> FitPlan:
+        """Training windows of so many time steps."""
+        return FitPlan(
+            window_steps=steps,
+            stride=min(self.stride, steps),
+            context_range=self.context_range,
+            context_steps=self.context,
+        )
+
+    def dials(
+        self, steps: int, learning_rate: float | None = None, seed: int | None = None
+    ) -> TrainConfig:
+        """How a stage of so many steps is trained; rate and seed are the recipe's by default."""
+        update: dict[str, Any] = {
+            "steps": steps,
+            "seed": self.seed if seed is None else seed,
+            "warmup_steps": min(self.training.warmup_steps, max(1, steps // 10)),
+        }
+        if learning_rate is not None:
+            update["learning_rate"] = learning_rate
+        return self.training.model_copy(update=update)
+
+    def adapter_at(self, rank: int) -> AdapterConfig:
+        """The default adapter at another rank, its alpha in proportion."""
+        share = self.adapter.alpha / self.adapter.rank
+        return self.adapter.model_copy(update={"rank": rank, "alpha": share * rank})
 
     def fingerprint(self, data_sha256: str, base_sha256: str) -> str:
         """Of everything but the budget, so that a study can go on when its budget is raised."""

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 from loracast.studies._schema import Number, Record, dump_json, load_json, write_text_atomically
 
 __all__ = [
+    "Column",
     "ContextRow",
     "ExampleForecast",
     "GradientNorms",
@@ -21,10 +22,12 @@ __all__ = [
     "LossCurve",
     "LossPoint",
     "ReportData",
+    "Table",
     "read_report_data",
     "write_report_data",
 ]
 
+Cell = str | Number
 Matrix = tuple[tuple[Number, ...], ...]  # (steps, C)
 
 
@@ -127,6 +130,36 @@ class ExampleForecast(Record):
         return self
 
 
+class Column(Record):
+    """A column of a table and how its numbers are shown."""
+
+    title: str
+    unit: Literal["", "FLOPs"] = ""
+
+
+class Table(Record):
+    """What a stage shows that no other part of the report has a place for.
+
+    Args:
+        title: of its section.
+        lead: what a reader has to know.
+        columns: the first one names the row.
+        rows: a cell for each column; null is shown as a dash.
+    """
+
+    title: str
+    lead: str = ""
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @model_validator(mode="after")
+    def _as_many_cells_as_columns(self) -> Table:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"got a row of {len(row)} cells; expected {len(self.columns)}")
+        return self
+
+
 class LedgerEntry(Record):
     """One settled entry: when (seconds since the epoch), for what, and how much."""
 
@@ -145,6 +178,7 @@ class ReportData(Record):
         selected_by: what the search chose by, "" where it is not known.
         reasons: how each choice of the search was made, in words.
         val_mae_of: which forecasts the validation MAEs were taken on, in words.
+        tables: of stages that the report has no other place for.
         value_unit: unit of the series' values, for axes.
         recipe: the recipe as text, as it was read.
         config: the resolved settings.
@@ -162,6 +196,7 @@ class ReportData(Record):
     running_error: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
     series_mae: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
     ledger: tuple[LedgerEntry, ...] = ()
+    tables: tuple[Table, ...] = ()
     value_unit: str = "original units"
     recipe: str = ""
     config: dict[str, JsonValue] = Field(default_factory=dict)

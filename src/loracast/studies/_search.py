@@ -1,210 +1,147 @@
-"""The search of a study: settings tried in short trainings, repeated over seeds, and the choice.
+"""A stage of the search: settings tried in short trainings, repeated over seeds, and a choice.
 
-The adapter's grid and window lengths, and a learning rate for each rival at equal cost. Knows which
-settings are tried and with how many steps; how one is trained and judged is the stages' business.
+Knows how candidates are trained, compared and reported; which ones there are, each kind of search
+says for itself.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig
+from loracast.flops import PlannedStage
 from loracast.studies._choice import Candidate, choose
+from loracast.studies._facts import Settings, TrainingFacts
 from loracast.studies._recipe import Recipe
-from loracast.studies._stages import train_stage
-from loracast.studies._state import Run
-from loracast.studies._validation import validation_forecast_flops
+from loracast.studies._report_data import ReportData
+from loracast.studies._stage import Contribution, Outlook, Stage
+from loracast.studies._state import Findings, Run
+from loracast.studies._training import Training, train, trainings_report
 
-if TYPE_CHECKING:
-    from loracast.studies._state import Findings
-
-__all__ = ["FULL", "adapter_of", "affordable_steps", "decided", "search", "search_rival"]
-
-FULL = AdapterConfig(method="full")
+__all__ = ["Option", "Search", "Tried"]
 
 
-def adapter_of(recipe: Recipe, rank: int) -> AdapterConfig:
-    """The default adapter at another rank, its alpha in proportion."""
-    share = recipe.adapter.alpha / recipe.adapter.rank
-    return recipe.adapter.model_copy(update={"rank": rank, "alpha": share * rank})
-
-
-def search(run: Run, found: Findings) -> None:
-    """Default, grid and window length; fills `found.stages`, `found.chosen` and `found.choices`.
-
-    Raises:
-        BudgetExceeded: it does not fit; what was trained is kept.
-    """
-    recipe = run.recipe
-    full = recipe.context + recipe.horizon
-    best = found.chosen = {
-        "learning_rate": recipe.training.learning_rate,
-        "rank": recipe.adapter.rank,
-        "window": full,
-    }
-    found.stages["default"] = train_stage(
-        run, "default", adapter=recipe.adapter, training=run.training(recipe.default_steps)
-    )
-    grid, contexts = recipe.grid, recipe.contexts
-    if grid is not None:
-        cells = list(itertools.product(grid.learning_rate, grid.rank))
-        taken = _choose(
-            run,
-            found,
-            "grid",
-            [f"lr={rate:g},r={rank}" for rate, rank in cells],
-            lambda name, i, seed: train_stage(
-                run,
-                name,
-                adapter=adapter_of(recipe, cells[i][1]),
-                training=run.training(grid.steps, cells[i][0], seed),
-            ),
-            default=(recipe.training.learning_rate, recipe.adapter.rank),
-            values=cells,
-            repeats=grid.repeats,
-        )
-        best["learning_rate"], best["rank"] = taken
-    if contexts is not None:
-        windows = sorted({*contexts.windows, full})
-        best["window"] = _choose(
-            run,
-            found,
-            "context",
-            [str(window) for window in windows],
-            lambda name, i, seed: train_stage(
-                run,
-                name,
-                adapter=adapter_of(recipe, best["rank"]),
-                # about equal FLOPs
-                training=run.training(
-                    round(contexts.steps * full / windows[i]), best["learning_rate"], seed
-                ),
-                window_steps=windows[i],
-            ),
-            default=full,
-            values=windows,
-            repeats=contexts.repeats,
-        )
-
-
-def search_rival(run: Run, found: Findings, name: str, flops: float) -> float:
-    """The learning rate of a rival, chosen with as many FLOPs as the adapter's search spent.
+@dataclass(frozen=True)
+class Option:
+    """One setting that is tried.
 
     Args:
-        run: the study.
-        found: gets the stages `search_NAME.lr=...` and the reason of the choice.
-        name: of the rival.
-        flops: of its whole search.
-
-    Returns:
-        The learning rate; the recipe's own where there is no grid.
-
-    Raises:
-        BudgetExceeded: it does not fit.
+        training: with the recipe's seed; repeats take the seeds after it.
+        settings: what stands when it is chosen.
+        default: whether it is the recipe's own.
     """
-    recipe = run.recipe
-    if recipe.grid is None:
-        return recipe.training.learning_rate
-    rates, repeats = recipe.grid.learning_rate, recipe.grid.repeats
-    window, fresh = found.chosen["window"], name == "random_start"
-    steps = decided(
-        run,
-        f"search_{name}",
-        lambda: max(
-            1, affordable_steps(run, FULL, window, flops / (len(rates) * repeats), random=fresh)
-        ),
-    )
-    return float(
-        _choose(
-            run,
-            found,
-            f"search_{name}",
-            [f"lr={rate:g}" for rate in rates],
-            lambda stage, i, seed: train_stage(
-                run,
-                stage,
-                adapter=FULL,
-                training=run.training(steps, rates[i], seed),
-                window_steps=window,
-                random_start=fresh,
-            ),
-            default=recipe.training.learning_rate,
-            values=rates,
-            repeats=repeats,
-        )
-    )
 
+    training: Training
+    settings: Settings
+    default: bool
 
-def _choose(
-    run: Run,
-    found: Findings,
-    stage: str,
-    labels: Sequence[str],
-    train: Callable[[str, int, int], dict[str, Any]],
-    *,
-    default: Any,
-    values: Sequence[Any],
-    repeats: int,
-) -> Any:
-    """Train every candidate with every seed, and take one."""
-    candidates = []
-    for i, label in enumerate(labels):
-        facts = []
-        for repeat in range(repeats):
-            name = f"{stage}.{label}" + (f",repeat={repeat}" if repeat else "")
-            found.stages[name] = train(name, i, run.recipe.seed + repeat)
-            facts.append(found.stages[name])
-        candidates.append(
-            Candidate(
-                label,
-                tuple(_judged(run.recipe, fact) for fact in facts),
-                sum(fact["flops"] for fact in facts),
-                values[i] == default,
+    def repeats(self, count: int) -> list[Training]:
+        """Its trainings."""
+        name, dials = self.training.name, self.training.dials
+        return [
+            replace(
+                self.training,
+                name=replace(name, repeat=i),
+                dials=dials.model_copy(update={"seed": dials.seed + i}),
             )
-        )
-    taken = choose(candidates, "in log MAE" if run.recipe.select == "val_mae" else "nats")
-    found.choices[stage] = asdict(taken) | {"label": labels[taken.index]}
-    return values[taken.index]
+            for i in range(count)
+        ]
 
 
-def _judged(recipe: Recipe, facts: dict[str, Any]) -> float:
+@dataclass(frozen=True)
+class Tried:
+    """The trainings of one setting: errors are means over the repeats, costs their sums."""
+
+    label: str
+    trainings: Sequence[TrainingFacts]
+
+    def mean(self, name: str) -> float | None:
+        """None where one is missing: a mean of fewer runs is another figure."""
+        known = [value for f in self.trainings if (value := getattr(f, name)) is not None]
+        return float(np.mean(known)) if len(known) == len(self.trainings) else None
+
+    def record(self) -> dict[str, Any]:
+        """What every table of the report shows of it."""
+        return {
+            "repeats": len(self.trainings),
+            "val_mae": self.mean("val_mae"),
+            "val_loss": self.mean("val_loss"),
+            "flops": sum(f.flops for f in self.trainings),
+        }
+
+
+class Search(Stage):
+    """Trains every option with every seed, and takes one."""
+
+    @property
+    @abstractmethod
+    def repeats(self) -> int:
+        """Trainings of each option."""
+
+    @abstractmethod
+    def options(self, outlook: Outlook) -> list[Option]:
+        """What is tried, in order."""
+
+    def price(self, outlook: Outlook) -> list[PlannedStage]:
+        """All trainings of all options."""
+        return [
+            training.price(outlook.pricer)
+            for option in self.options(outlook)
+            for training in option.repeats(self.repeats)
+        ]
+
+    def run(self, run: Run, found: Findings) -> None:
+        """Train them all and choose; the choice is among the findings."""
+        candidates, options = [], self.options(Outlook.of(run, found))
+        for option in options:
+            facts = []
+            for training in option.repeats(self.repeats):
+                found.trained[training.name] = train(run, training)
+                facts.append(found.trained[training.name])
+            candidates.append(
+                Candidate(
+                    option.training.name.label,
+                    tuple(_judged(run.recipe, fact) for fact in facts),
+                    sum(fact.flops for fact in facts),
+                    option.default,
+                )
+            )
+        taken = choose(candidates, "in log MAE" if run.recipe.select == "val_mae" else "nats")
+        found.choices[self.name] = taken
+        found.settings = options[taken.index].settings
+
+    def report(self, run: Run, found: Findings) -> Contribution:
+        """Lines, curves, the reason of the choice, and the table of this kind of search."""
+        told = trainings_report(found, self.name)
+        groups: dict[str, list[TrainingFacts]] = {}
+        for name, facts in found.trained.items():
+            if name.group == self.name:
+                groups.setdefault(name.label, []).append(facts)
+        table = self.table(run, found, [Tried(label, facts) for label, facts in groups.items()])
+        choice = found.choices.get(self.name)
+        reasons = (f"{self.name.replace('_', ' ')}: {choice.reason}",) if choice else ()
+        page = table.model_copy(update={"loss_curves": told.page.loss_curves, "reasons": reasons})
+        return Contribution(stages=told.stages, page=page)
+
+    def table(self, run: Run, found: Findings, tried: Sequence[Tried]) -> ReportData:
+        """Its own part of the report; by default none."""
+        del run, found, tried
+        return ReportData()
+
+
+def _judged(recipe: Recipe, facts: TrainingFacts) -> float:
     """What a training is chosen by, lower is better; infinite where it diverged.
 
     Errors are compared in logs, where seeds scatter alike whatever the size of the error.
     """
-    value = facts[recipe.select]
+    value: float | None = getattr(facts, recipe.select)
     if value is None or not math.isfinite(value):
         return math.inf
     if recipe.select == "val_mae":
         return math.log(value) if value > 0 else -math.inf
-    return float(value)
-
-
-def affordable_steps(
-    run: Run, adapter: AdapterConfig, window: int, flops: float, *, random: bool
-) -> int:
-    """Steps that a share of the budget buys, validations included."""
-    engine = run.open(adapter, random)
-    training = run.training(1)
-    validation = run.validation(engine)
-    meter = engine.meter(run.ledger, "price", validation, optimizer=training.optimizer)
-    source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
-    # Windows of equal length cost the same; of ragged ones this is an average.
-    step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))
-    per_step = step + (meter.validation_flops / training.eval_every if training.eval_every else 0)
-    left = flops - meter.validation_flops - validation_forecast_flops(run, engine)
-    return int(left / per_step)
-
-
-def decided(run: Run, name: str, decide: Callable[[], int]) -> int:
-    """A number of steps that is decided once and then kept, so that a resumed study agrees."""
-    stored = run.workspace.done(f"{name}.steps")
-    if stored is None:
-        stored = run.workspace.finish(f"{name}.steps", {"steps": decide()})
-    return int(stored["steps"])
+    return value

@@ -1,92 +1,81 @@
-"""What all stages of a study share, and what they found so far."""
+"""What all stages of a study share while it runs, and what they found so far."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from loracast.adapters import AdapterConfig
-from loracast.forecasting import Engine, FitPlan
+from loracast.forecasting import Engine
 from loracast.ledger import Ledger
+from loracast.studies._choice import Choice
 from loracast.studies._data import StudyData
+from loracast.studies._facts import (
+    ClassicalFacts,
+    Forecast,
+    Settings,
+    StageId,
+    StepsFacts,
+    TrainingFacts,
+)
+from loracast.studies._pricing import Pricer
 from loracast.studies._recipe import Recipe
 from loracast.studies._workspace import Workspace
-from loracast.training import StudyProgress, TrainConfig
+from loracast.training import StudyProgress
 
 __all__ = ["Findings", "Run"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """What all stages share."""
+    """What all stages share.
+
+    Args:
+        recipe, data, workspace, ledger, progress: of the study.
+        codec: name and options, calibrated on the training series.
+        base: the model, not adapted.
+        pricer: of the recipe's work on that model.
+    """
 
     recipe: Recipe
     data: StudyData
     workspace: Workspace
     ledger: Ledger
     progress: StudyProgress
-    codec: dict[str, Any] = field(default_factory=dict)  # calibrated on the training series
+    codec: dict[str, Any]
+    base: Engine
+    pricer: Pricer
 
-    def plan(self, window_steps: int | None = None) -> FitPlan:
-        """Windows for training; the default is context + longest horizon."""
-        recipe = self.recipe
-        window = window_steps or recipe.context + recipe.horizon
-        return FitPlan(
-            window_steps=window,
-            stride=min(recipe.stride, window),
-            context_range=recipe.context_range,
-            context_steps=recipe.context,
-        )
+    def adapter(self, stage: str) -> Path:
+        """Where the model that a stage trained is saved."""
+        if stage == "final":
+            return self.workspace.out / "adapter"
+        return self.workspace.folder(stage) / "model"
 
-    def training(
-        self, steps: int, learning_rate: float | None = None, seed: int | None = None
-    ) -> TrainConfig:
-        """The recipe's dials for a stage of so many steps; the seed is the recipe's by default."""
-        update: dict[str, Any] = {
-            "steps": steps,
-            "seed": self.recipe.seed if seed is None else seed,
-        }
-        if learning_rate is not None:
-            update["learning_rate"] = learning_rate
-        update["warmup_steps"] = min(self.recipe.training.warmup_steps, max(1, steps // 10))
-        return self.recipe.training.model_copy(update=update)
-
-    def open(
-        self, adapter: AdapterConfig, random_start: bool = False, seed: int | None = None
-    ) -> Engine:
-        """The base with fresh trainable weights, drawn with the recipe's seed or another."""
-        drawn = self.recipe.seed if seed is None else seed
-        engine = Engine.open(
-            self.recipe.model, self.codec, random_start=drawn if random_start else None
-        )
-        engine.attach(adapter, drawn)
-        return engine
-
-    def validation(self, engine: Engine) -> Any:
-        """Validation examples: always the full window, so that stages can be compared."""
-        return engine.validation_examples(self.data.validation, self.plan())
+    def decided(self, stage: str, decide: Callable[[], int]) -> int:
+        """A number of steps that is decided once and then kept, so that a resumed study agrees."""
+        stored = self.workspace.done(f"{stage}.steps", StepsFacts)
+        if stored is None:
+            stored = self.workspace.finish(f"{stage}.steps", StepsFacts(steps=decide()))
+        return stored.steps
 
 
 @dataclass
 class Findings:
-    """What the stages found, for the result and the report.
+    """What the stages found, for one another, the result and the report.
 
     Args:
-        stages: name -> facts, in the order they ran.
-        rows: method -> scores and cost.
-        points: method -> (N, H, C) point forecasts.
-        samples: method -> (N, S, H, C).
-        chosen: learning_rate, rank and window the search settled on.
-        choices: part of the search -> how its choice was made, see `Choice`.
+        settings: what the search has settled on.
+        classical: scores of the classical methods.
+        trained, forecasts: finished work, in the order it ran.
+        choices: stage of the search -> how it chose.
         stopped: where and why the budget ended, or "".
     """
 
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    points: dict[str, np.ndarray] = field(default_factory=dict)
-    samples: dict[str, np.ndarray] = field(default_factory=dict)
-    chosen: dict[str, Any] = field(default_factory=dict)
-    choices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settings: Settings
+    classical: ClassicalFacts = field(default_factory=lambda: ClassicalFacts(rows={}))
+    trained: dict[StageId, TrainingFacts] = field(default_factory=dict)
+    forecasts: dict[StageId, Forecast] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
     stopped: str = ""

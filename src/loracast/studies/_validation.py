@@ -1,31 +1,20 @@
-"""The validation error of a trained stage: some validation series forecast, in original units.
+"""The validation series that every trained stage forecasts, for its error in original units.
 
-Knows which series, what they cost and how they are scored; what is chosen by it is the search's
-business. The same series, paths and random streams serve every stage, so that stages compare.
+Knows which series; what their forecasts cost and say is others' business. The same series, paths
+and random streams serve every stage, so that stages compare.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loracast.errors import DataError
-from loracast.forecasting import Engine
 from loracast.studies._data import StudyData
 from loracast.studies._recipe import Recipe
 
-if TYPE_CHECKING:
-    from loracast.studies._state import Run
-
-__all__ = [
-    "ValidationForecasts",
-    "validation_forecast_flops",
-    "validation_forecasts",
-    "validation_mae",
-]
+__all__ = ["ValidationForecasts", "validation_forecasts"]
 
 
 @dataclass(frozen=True)
@@ -80,54 +69,3 @@ def validation_forecasts(recipe: Recipe, data: StudyData) -> ValidationForecasts
         truth=np.stack([panel.values[i][recipe.context : need] for i in rows]),
         keys=[f"validation-{panel.ids[i]}" for i in rows],
     )
-
-
-def validation_forecast_flops(run: Run, engine: Engine) -> float:
-    """The most that `validation_mae` costs."""
-    chosen, part = validation_forecasts(run.recipe, run.data), run.recipe.validation_forecasts
-    if chosen is None or part is None:
-        return 0.0
-    return engine.forecast_flops(
-        chosen.contexts, run.recipe.horizon, part.samples, run.recipe.convention, widen=False
-    )
-
-
-def validation_mae(run: Run, stage: str, engine: Engine) -> tuple[float | None, float]:
-    """Forecast the validation series with a stage's trained model.
-
-    Args:
-        run: the study; its ledger is charged under the stage, kind `validation`.
-        stage: the stage's name.
-        engine: its model, as training left it.
-
-    Returns:
-        The mean absolute error of the median path over series, steps and channels, in original
-        units; None where the recipe asks for none or the forecasts are no numbers. And the FLOPs.
-
-    Raises:
-        BudgetExceeded: it does not fit.
-    """
-    chosen, part = validation_forecasts(run.recipe, run.data), run.recipe.validation_forecasts
-    if chosen is None or part is None:
-        return None, 0.0
-    horizon = run.recipe.horizon
-    run.progress.stage(f"{stage}, validation", len(chosen.contexts) * part.samples * horizon)
-    engine.backbone.model.eval()
-    before = run.ledger.charged_flops
-    samples = engine.sample(
-        chosen.contexts,
-        chosen.keys,
-        horizon,
-        samples=part.samples,
-        seed=run.recipe.seed,
-        temperature=run.recipe.temperature,
-        ledger=run.ledger,
-        stage=stage,
-        kind="validation",
-        progress=run.progress.advance,
-        widen=False,  # the median is scored, and it stays where it is
-    )
-    with np.errstate(over="ignore", invalid="ignore"):
-        mae = float(np.nanmean(np.abs(np.median(samples, axis=1) - chosen.truth)))
-    spent = run.ledger.charged_flops - before
-    return (mae if math.isfinite(mae) else None), spent

@@ -1,6 +1,6 @@
 """The folder of a study: which stages are done, under which fingerprint, and what they said.
 
-Knows JSON and arrays. A stage's file appears whole or not at all, so what exists is done.
+Knows records and arrays. A stage's file appears whole or not at all, so what exists is done.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from loracast.errors import StorageError
+from loracast.errors import StorageError, faults_in_one_line
 from loracast.files import write_whole
+from loracast.studies._facts import Facts, StageId
 from loracast.studies._schema import write_text_atomically
 
 __all__ = ["Workspace"]
+
+Kind = TypeVar("Kind", bound=Facts)
 
 
 class Workspace:
@@ -50,32 +53,42 @@ class Workspace:
         else:
             write_text_atomically(self.mark, json.dumps({"fingerprint": fingerprint}) + "\n")
 
-    def folder(self, stage: str) -> Path:
+    def folder(self, stage: StageId | str) -> Path:
         """Where a stage keeps its files."""
-        return self.out / "stages" / re.sub(r"[^\w.=,-]", "_", stage)
+        return self.out / "stages" / re.sub(r"[^\w.=,-]", "_", str(stage))
 
-    def done(self, stage: str) -> dict[str, Any] | None:
-        """What a finished stage said, or None."""
+    def done(self, stage: StageId | str, kind: type[Kind]) -> Kind | None:
+        """What a finished stage left, or None.
+
+        Raises:
+            StorageError: its file cannot be read, or is not of that kind.
+        """
         path = self.folder(stage) / "stage.json"
         if not path.exists():
             return None
         try:
-            facts: dict[str, Any] = json.loads(path.read_text())
+            return kind.model_validate(json.loads(path.read_text()))
         except (OSError, ValueError) as error:
-            raise StorageError(f"{path} is not readable ({error}); remove it to redo") from error
-        return facts
+            raise StorageError(
+                f"{path} is not readable ({faults_in_one_line(error)}); remove it to redo"
+            ) from error
 
-    def finish(self, stage: str, facts: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, stage: StageId | str, facts: Kind) -> Kind:
         """Mark a stage as done."""
-        write_text_atomically(self.folder(stage) / "stage.json", json.dumps(facts) + "\n")
+        text = json.dumps(facts.model_dump(mode="json")) + "\n"
+        write_text_atomically(self.folder(stage) / "stage.json", text)
         return facts
 
-    def save_array(self, stage: str, array: np.ndarray) -> None:
+    def save_array(self, stage: StageId | str, array: np.ndarray) -> None:
         """Keep a forecast beside its stage, before the stage is marked."""
         path = self.folder(stage) / "forecast.npy"
         write_whole(path, lambda to: np.save(to, array.astype(np.float64)), parents=True)
 
-    def array(self, stage: str) -> np.ndarray:
+    def stored_array(self, stage: StageId | str) -> np.ndarray | None:
+        """As `array`; None where the stage kept none."""
+        return self.array(stage) if (self.folder(stage) / "forecast.npy").exists() else None
+
+    def array(self, stage: StageId | str) -> np.ndarray:
         """The forecast of a finished stage."""
         path = self.folder(stage) / "forecast.npy"
         try:
