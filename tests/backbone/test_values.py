@@ -10,8 +10,8 @@ import torch
 from scipy import stats
 
 from loracast.backbone import (
-    VALUE_CHANNELS,
     History,
+    Numbers,
     attach_values,
     build_embedded,
     embedded_config,
@@ -21,7 +21,8 @@ from loracast.backbone import (
     save_values,
     values_of,
 )
-from loracast.backbone._values import VALUE_STATICS, Mixture
+from loracast.backbone._values import Mixture
+from loracast.codec import VALUE_CHANNELS, VALUE_STATICS
 from loracast.errors import ModelError
 
 
@@ -80,7 +81,7 @@ def test_history_holds_the_last_three_values() -> None:
 def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
     values = np.array([[np.nan, 1], [2, np.nan], [np.nan, np.nan], [5, 7]], dtype=np.float32)
     statics = np.ones((2, VALUE_STATICS), np.float32)
-    batch = number_batch([None, (2, values, statics, 1)], 7, torch.device("cpu"))
+    batch = number_batch([None, Numbers(2, values, statics)], [0, 0], 7, torch.device("cpu"))
     assert batch is not None
     shown = batch.values[1, :, :2].numpy()
     expected = [[2, 1], [2, 1], [2, 1], [2, 1], [2, 1], [5, 7], [5, 7]]
@@ -96,7 +97,7 @@ def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
     # the first value has nothing before it, a missing one is never asked for
     assert batch.targets[1].sum() == 3
     assert not batch.targets[1, :3].any()
-    assert number_batch([None], 3, torch.device("cpu")) is None
+    assert number_batch([None], [0], 3, torch.device("cpu")) is None
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 
 from loracast.codec import make_codec
 from loracast.errors import CodecError, DataError
-from loracast.forecasting import ForecastTask
+from loracast.forecasting import forecast_task
 from loracast.forecasting._windows import ForecastWindows
 from loracast.series import Panel
 from loracast.training import IGNORED
 
 CODEC = make_codec("compact", digits=3)
 IDS = [100 + i for i in range(len(CODEC.alphabet))]
-TASK = ForecastTask(CODEC, IDS, bos=7)
+TASK = forecast_task(CODEC, IDS, bos=7)
 
 
 def _panel(lengths: list[int]) -> Panel:
@@ -32,7 +32,7 @@ def _panel(lengths: list[int]) -> Panel:
 def test_a_prompt_is_the_codec_text_in_model_tokens() -> None:
     context = _panel([20]).values[0]
     prompt = TASK.prompt(context)
-    text = CODEC.text(CODEC.encode(context, CODEC.fit(context)).symbols)
+    text = CODEC.text(CODEC.encode(context, CODEC.fit(context)))
     assert prompt.ids[0] == 7
     assert "".join(CODEC.alphabet[i - 100] for i in prompt.ids[1:]) == text
 

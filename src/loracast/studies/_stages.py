@@ -168,7 +168,7 @@ def calibrate(run: Run, name: str, engine: Engine) -> None:
 def calibration_flops(run: Run, engine: Engine) -> float:
     """What `calibrate` costs."""
     kept = run.data.calibration
-    if kept is None or not engine.task.continuous:
+    if kept is None or not engine.task.widens:
         return 0.0
     contexts = [v[: run.recipe.context] for v in kept.values if len(v) > run.recipe.context]
     if not contexts:
