@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from loracast.codec import VALUE_CHANNELS, VALUE_STATICS, ContinuousCodec, State, make_codec
+from loracast.codec import (
+    VALUE_CHANNELS,
+    VALUE_STATICS,
+    ContinuousCodec,
+    State,
+    Statics,
+    make_codec,
+)
 from loracast.errors import CodecError
 
 _values = hnp.arrays(
@@ -90,6 +97,24 @@ def test_statics_are_what_a_slow_loop_finds() -> None:
         known = [s for s in bends if not np.isnan(s)]
         jerk = (sum(s * s for s in known) / len(known)) ** 0.5 / step
         np.testing.assert_allclose(statics[c], [0, 0, np.log(step), np.log(jerk)], atol=1e-5)
+
+
+def test_the_statics_of_logs_are_told_by_name_and_in_order() -> None:
+    values = np.exp(np.random.default_rng(4).normal(0, 2, (40, 3)).cumsum(axis=0))
+    codec = ContinuousCodec("log")
+    told = codec.statics(codec.fit(values))
+    logs = np.log(values)
+    z = (logs - logs.mean(axis=0)) / logs.std(axis=0)
+    step = np.sqrt((np.diff(z, axis=0) ** 2).mean(axis=0))
+    jerk = np.sqrt((np.diff(z, n=2, axis=0) ** 2).mean(axis=0)) / step
+    np.testing.assert_allclose(told.is_log, 1.0)
+    np.testing.assert_allclose(told.log_scale, np.log(logs.std(axis=0)), rtol=1e-9)
+    np.testing.assert_allclose(told.log_step, np.log(step), rtol=1e-9)
+    np.testing.assert_allclose(told.log_jerk, np.log(jerk), rtol=1e-9)
+    columns = np.column_stack([np.ones(3), np.log(logs.std(axis=0)), np.log(step), np.log(jerk)])
+    np.testing.assert_allclose(told.array(), columns, rtol=1e-6)
+    for name, read in Statics.of(told.array())._asdict().items():
+        np.testing.assert_array_equal(read, getattr(told, name).astype(np.float32))
 
 
 def test_the_state_survives_json_and_belongs_to_its_codec() -> None:
