@@ -146,7 +146,9 @@ def test_a_loss_may_ask_for_the_last_steps_alone(codec: Codec) -> None:
             assert example.numbers.asked_from == max(1, first)
             assert (example.labels == IGNORED).all()
         else:
-            steps = (np.flatnonzero(example.labels != IGNORED) - 1) // task.longest_step(2)
-            assert set(steps) == set(range(max(0, first), 12))  # a missing step still has its end
+            step, place = np.divmod(np.arange(len(example) - 1), 7)  # `123456;`
+            # a missing step still has its end
+            asked = (step >= first) & ((step < 10) | (place == 6))
+            np.testing.assert_array_equal(example.labels[1:] != IGNORED, asked)
     if task.widens:
         assert task.asking_from(window, 6, 10) is None
