@@ -68,7 +68,7 @@ def measure(
         keys = [str(i) for i in validation.ids]
         drawn = engine.sample(contexts, keys, 30, samples=samples, seed=0)
     error = np.abs(np.median(drawn, axis=1) - truth)
-    width = engine.task.grammar(2).max_symbols_per_step
+    width = engine.task.longest_step(2)
     return {
         "symbols_per_step": width,
         "steps": result.steps,

@@ -58,7 +58,7 @@ def prompts_and_automaton(n_series: int) -> tuple[list[np.ndarray], TokenAutomat
         values = (
             2 + np.sin(2 * np.pi * steps / period + phase) + 0.1 * rng.normal(size=(CONTEXT, 2))
         )
-        prompts.append(codec.encode(values, codec.fit(values)).symbols)
+        prompts.append(codec.encode(values, codec.fit(values)))
     grammar = codec.grammar(2)
     ids = np.arange(len(codec.alphabet))
     return prompts, TokenAutomaton.from_grammar(grammar, ids, VOCAB)

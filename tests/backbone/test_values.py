@@ -10,18 +10,21 @@ import torch
 from scipy import stats
 
 from loracast.backbone import (
-    VALUE_CHANNELS,
     History,
+    Numbers,
     attach_values,
     build_embedded,
+    embed_mixed,
     embedded_config,
+    left_padded,
     load_backbone,
     load_values,
     number_batch,
     save_values,
     values_of,
 )
-from loracast.backbone._values import VALUE_STATICS, Mixture
+from loracast.backbone._values import Mixture
+from loracast.codec import VALUE_CHANNELS, VALUE_STATICS
 from loracast.errors import ModelError
 
 
@@ -80,7 +83,7 @@ def test_history_holds_the_last_three_values() -> None:
 def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
     values = np.array([[np.nan, 1], [2, np.nan], [np.nan, np.nan], [5, 7]], dtype=np.float32)
     statics = np.ones((2, VALUE_STATICS), np.float32)
-    batch = number_batch([None, (2, values, statics, 1)], 7, torch.device("cpu"))
+    batch = number_batch([None, Numbers(2, values, statics)], [0, 0], 7, torch.device("cpu"))
     assert batch is not None
     shown = batch.values[1, :, :2].numpy()
     expected = [[2, 1], [2, 1], [2, 1], [2, 1], [2, 1], [5, 7], [5, 7]]
@@ -96,7 +99,52 @@ def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
     # the first value has nothing before it, a missing one is never asked for
     assert batch.targets[1].sum() == 3
     assert not batch.targets[1, :3].any()
-    assert number_batch([None], 3, torch.device("cpu")) is None
+    assert number_batch([None], [0], 3, torch.device("cpu")) is None
+
+
+def test_a_mixed_batch_embeds_each_position_as_its_row_alone_does(folder: Path) -> None:
+    """Oracle: token rows from the table, numbers one step at a time from their last three."""
+    model = load_backbone(str(folder)).model
+    interface = attach_values(model, seed=1)
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4, 2)).astype(np.float32)
+    told = rng.normal(0, 0.3, (2, VALUE_STATICS)).astype(np.float32)
+    rows = [rng.integers(3, 90, n) for n in (7, 3, 5)]
+    shown = [Numbers(2, z, told), None, Numbers(0, z[:, :1], told[:1])]
+    ids, mask = left_padded(rows, 8)
+    assert mask.tolist() == [[0] + 7 * [1], 5 * [0] + 3 * [1], 3 * [0] + 5 * [1]]
+    numbers = number_batch(shown, [1, 5, 3], 8, torch.device("cpu"))
+    with torch.no_grad():
+        found = embed_mixed(model, torch.from_numpy(ids), numbers)
+        table = model.get_input_embeddings().weight
+        for row, own, embedded in zip(rows, shown, found, strict=True):
+            for at, token in enumerate(row):
+                step = -1 if own is None else at - own.start
+                expected = table[token]
+                if own is not None and 0 <= step < len(own.values):
+                    channels = own.values.shape[1]
+                    past = torch.zeros(1, 1, VALUE_CHANNELS, 3)
+                    for back in range(3):
+                        past[0, 0, :channels, back] = torch.from_numpy(
+                            own.values[max(0, step - back)]
+                        )
+                    there = torch.arange(VALUE_CHANNELS)[None] < channels
+                    statics = torch.zeros(1, VALUE_CHANNELS, VALUE_STATICS)
+                    statics[0, :channels] = torch.from_numpy(own.statics)
+                    expected = interface.embed(History(past), there[:, None], there, statics)[0, 0]
+                torch.testing.assert_close(embedded[8 - len(row) + at], expected)
+
+
+def test_numbers_are_refused_without_an_interface(folder: Path) -> None:
+    numbers = number_batch(
+        [Numbers(0, np.zeros((2, 1), np.float32), np.zeros((1, VALUE_STATICS), np.float32))],
+        [0],
+        2,
+        torch.device("cpu"),
+    )
+    model = load_backbone(str(folder)).model
+    with pytest.raises(ModelError, match="without a value interface"):
+        embed_mixed(model, torch.zeros(1, 2, dtype=torch.int64), numbers)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_an_interrupt_is_one_line_and_130(
     def stop(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("loracast.forecasting._engine.sample_paths", stop)
+    monkeypatch.setattr("loracast.forecasting._digits.sample_paths", stop)
     outcome = run("forecast", data / "three.csv", "--horizon", 1, "--model", base)
     assert outcome.code == 130
     assert outcome.out == ""

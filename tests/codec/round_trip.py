@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loracast.codec import Codec
+from loracast.codec._base import TextCodec
 from loracast.errors import CodecError
 
 __all__ = ["RoundTrip", "round_trip_report"]
@@ -41,12 +41,12 @@ class RoundTrip:
 
 
 def round_trip_report(
-    codec: Codec, contexts: Sequence[np.ndarray], futures: Sequence[np.ndarray] | None = None
+    codec: TextCodec, contexts: Sequence[np.ndarray], futures: Sequence[np.ndarray] | None = None
 ) -> RoundTrip:
     """Encode and decode each series under the state of its context.
 
     Args:
-        codec: any codec, already calibrated.
+        codec: any text codec, already calibrated.
         contexts: N arrays (T, C), the state is fitted on each.
         futures: N arrays (H, C) that are scored; None scores the contexts themselves.
 
@@ -69,9 +69,9 @@ def round_trip_report(
         whole = np.clip(scored, low, high)
         if futures is not None:
             whole = np.concatenate([context, whole])
-        encoded = codec.encode(whole, state)
-        back = codec.decode(encoded.symbols, state)[-len(scored) :]
-        n_symbols += len(encoded.symbols)
+        symbols = codec.encode(whole, state)
+        back = codec.decode(symbols, state)[-len(scored) :]
+        n_symbols += len(symbols)
         n_steps += len(whole)
         errors.append(np.abs(back - scored)[seen])
         sizes.append(np.abs(scored)[seen])

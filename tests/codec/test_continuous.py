@@ -11,13 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from loracast.codec import ContinuousCodec, State, make_codec
-from loracast.codec._continuous import MAX_CHANNELS, N_STATICS
+from loracast.codec import (
+    VALUE_CHANNELS,
+    VALUE_STATICS,
+    ContinuousCodec,
+    State,
+    Statics,
+    make_codec,
+)
 from loracast.errors import CodecError
 
 _values = hnp.arrays(
     np.float64,
-    st.tuples(st.integers(2, 40), st.integers(1, MAX_CHANNELS)),
+    st.tuples(st.integers(2, 40), st.integers(1, VALUE_CHANNELS)),
     elements=st.floats(-1e6, 1e6, allow_subnormal=False),
 )
 
@@ -27,11 +33,9 @@ _values = hnp.arrays(
 def test_values_come_back_to_float32_of_their_spread(values: np.ndarray, transform: str) -> None:
     codec = ContinuousCodec(transform)
     state = codec.fit(values)
-    shown = codec.encode(values, state)
-    assert shown.values is not None
-    assert shown.values.dtype == np.float32
-    assert shown.symbols.tolist() == [0] * len(values)
-    back = codec.decode_values(shown.values, state)
+    shown = codec.forward(values, state)
+    assert shown.dtype == np.float32
+    back = codec.inverse(shown, state)
     # z is float32 with |z| <= sqrt(T); in transformed units a value is off by z eps scale.
     size = np.maximum(np.abs(values).max(axis=0), 1e-3)
     spread = np.maximum(np.ptp(values, axis=0), size)
@@ -42,14 +46,14 @@ def test_a_positive_series_of_wide_range_is_shown_in_logs_and_stays_positive() -
     rng = np.random.default_rng(0)
     values = np.exp(rng.normal(0, 1, (50, 2)))
     codec = make_codec("continuous")
+    assert isinstance(codec, ContinuousCodec)
     state = codec.fit(values)
-    z = codec.encode(values, state).values
+    z = codec.forward(values, state)
     # oracle: logs, standardised by numpy
     logs = np.log(values)
     expected = (logs - logs.mean(axis=0)) / logs.std(axis=0)
     np.testing.assert_allclose(z, expected, atol=1e-5)
-    assert isinstance(codec, ContinuousCodec)
-    far = codec.decode_values(np.array([[-50.0, 80.0], [-1e9, 1e9]]), state)
+    far = codec.inverse(np.array([[-50.0, 80.0], [-1e9, 1e9]]), state)
     assert np.isfinite(far).all()
     assert (far > 0).all()
     # no ceiling: 80 standard deviations up is far beyond anything that was seen
@@ -79,8 +83,8 @@ def test_statics_are_what_a_slow_loop_finds() -> None:
     values[7, 0] = np.nan
     codec = ContinuousCodec("linear")
     state = codec.fit(values)
-    statics = codec.statics(state)
-    assert statics.shape == (2, N_STATICS)
+    statics = codec.statics(state).array()
+    assert statics.shape == (2, VALUE_STATICS)
     for c in range(2):
         seen = [v for v in values[:, c] if not np.isnan(v)]
         mean = sum(seen) / len(seen)
@@ -93,6 +97,24 @@ def test_statics_are_what_a_slow_loop_finds() -> None:
         known = [s for s in bends if not np.isnan(s)]
         jerk = (sum(s * s for s in known) / len(known)) ** 0.5 / step
         np.testing.assert_allclose(statics[c], [0, 0, np.log(step), np.log(jerk)], atol=1e-5)
+
+
+def test_the_statics_of_logs_are_told_by_name_and_in_order() -> None:
+    values = np.exp(np.random.default_rng(4).normal(0, 2, (40, 3)).cumsum(axis=0))
+    codec = ContinuousCodec("log")
+    told = codec.statics(codec.fit(values))
+    logs = np.log(values)
+    z = (logs - logs.mean(axis=0)) / logs.std(axis=0)
+    step = np.sqrt((np.diff(z, axis=0) ** 2).mean(axis=0))
+    jerk = np.sqrt((np.diff(z, n=2, axis=0) ** 2).mean(axis=0)) / step
+    np.testing.assert_allclose(told.is_log, 1.0)
+    np.testing.assert_allclose(told.log_scale, np.log(logs.std(axis=0)), rtol=1e-9)
+    np.testing.assert_allclose(told.log_step, np.log(step), rtol=1e-9)
+    np.testing.assert_allclose(told.log_jerk, np.log(jerk), rtol=1e-9)
+    columns = np.column_stack([np.ones(3), np.log(logs.std(axis=0)), np.log(step), np.log(jerk)])
+    np.testing.assert_allclose(told.array(), columns, rtol=1e-6)
+    for name, read in Statics.of(told.array())._asdict().items():
+        np.testing.assert_array_equal(read, getattr(told, name).astype(np.float32))
 
 
 def test_the_state_survives_json_and_belongs_to_its_codec() -> None:
@@ -111,10 +133,8 @@ def test_a_constant_channel_has_a_scale(value: float) -> None:
     codec = ContinuousCodec("linear")
     values = np.full((10, 1), value)
     state = codec.fit(values)
-    shown = codec.encode(values, state).values
-    assert shown is not None
-    np.testing.assert_array_equal(shown, 0.0)
-    back = codec.decode_values(np.array([[0.0], [1.0]]), state)
+    np.testing.assert_array_equal(codec.forward(values, state), 0.0)
+    back = codec.inverse(np.array([[0.0], [1.0]]), state)
     assert np.isfinite(back).all()
     np.testing.assert_allclose(back[0, 0], value, rtol=1e-12)
 
@@ -127,9 +147,7 @@ def test_what_cannot_be_shown_is_said() -> None:
         ContinuousCodec("log").fit(ramp - 1)
     logs = ContinuousCodec("log")
     with pytest.raises(CodecError, match=r"-2 at step 1, channel 0"):
-        logs.encode(np.array([[1.0], [-2.0]]), logs.fit(ramp))
-    with pytest.raises(CodecError, match="decode_values"):
-        logs.decode(np.zeros(3, int), logs.fit(ramp))
+        logs.forward(np.array([[1.0], [-2.0]]), logs.fit(ramp))
     with pytest.raises(CodecError, match="transform"):
         ContinuousCodec("sqrt")
 
@@ -137,6 +155,5 @@ def test_what_cannot_be_shown_is_said() -> None:
 def test_under_auto_a_later_value_without_a_log_is_shown_as_missing() -> None:
     context = np.exp(np.linspace(0, 5, 30))[:, None]
     codec = ContinuousCodec()
-    shown = codec.encode(np.array([[2.0], [-1.0], [3.0]]), codec.fit(context)).values
-    assert shown is not None
+    shown = codec.forward(np.array([[2.0], [-1.0], [3.0]]), codec.fit(context))
     assert np.isnan(shown[:, 0]).tolist() == [False, True, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_compact_comes_back_within_half_a_local_step(name: str, data: st.DataObj
     codec = CODECS[name]
     context, state = fitted(codec, data.draw(series()))
     encoded = codec.encode(context, state)
-    back = codec.decode(encoded.symbols, state)
+    back = codec.decode(encoded, state)
     assert back.shape == context.shape
     assert np.array_equal(np.isnan(back), np.isnan(context))
     # The oracle knows nothing of the map: the texts one code lower and one code higher are read
@@ -95,12 +95,12 @@ def test_compact_comes_back_within_half_a_local_step(name: str, data: st.DataObj
         if np.isnan(value):
             continue
         width = codec.config()["digits"]
-        start = t * (len(encoded.symbols) // len(context)) + c * width
-        code = int(codec.text(encoded.symbols[start : start + width]))
+        start = t * (len(encoded) // len(context)) + c * width
+        code = int(codec.text(encoded[start : start + width]))
         assert 0 < code < 10**width - 1
         gaps = []
         for neighbour in (code - 1, code + 1):
-            symbols = encoded.symbols.copy()
+            symbols = encoded.copy()
             symbols[start : start + width] = [int(d) for d in f"{neighbour:0{width}d}"]
             gaps.append(abs(codec.decode(symbols, state)[t, c] - back[t, c]))
         assert min(gaps) > 0.0
@@ -123,7 +123,7 @@ def test_decimals_come_back_within_half_a_step(name: str, values: np.ndarray) ->
         assert name == "miller", error
         assert "digits before the point" in str(error)
         return
-    back = codec.decode(encoded.symbols, state)
+    back = codec.decode(encoded, state)
     assert np.array_equal(np.isnan(back), np.isnan(values))
     step = np.array(state.scale) * {"mao": 0.01, "miller": 0.01}.get(name, 0.001)
     limit = 0.5 * step * (1 + 1e-6) + 4e-16 * np.abs(values)
@@ -135,7 +135,7 @@ def test_decimals_come_back_within_half_a_step(name: str, values: np.ndarray) ->
 def test_annotation_comes_back_within_half_a_bin(values: np.ndarray) -> None:
     codec = CODECS["annotation"]
     context, state = fitted(codec, values)
-    back = codec.decode(codec.encode(context, state).symbols, state)
+    back = codec.decode(codec.encode(context, state), state)
     assert np.array_equal(np.isnan(back), np.isnan(context))
     error = np.abs(back - context)[~np.isnan(context)]
     assert (error <= 0.5 * state.scale[0] * (1 + 1e-4) + 1e-15 * np.nanmax(np.abs(context))).all()
@@ -152,7 +152,7 @@ def test_order_is_kept(name: str, values: np.ndarray, seed: int) -> None:
     if codec.config().get("transform") == "log":
         probe = np.sort(np.abs(probe) + 1e-9, axis=0)
     low, high = codec.limits(state)
-    back = codec.decode(codec.encode(np.clip(probe, low, high), state).symbols, state)
+    back = codec.decode(codec.encode(np.clip(probe, low, high), state), state)
     assert (np.diff(back, axis=0) >= 0.0).all()
 
 
@@ -173,7 +173,7 @@ def test_any_walk_through_the_grammar_is_a_finite_forecast(
     cut = (np.abs(values) > 1e307).any() or (np.abs(values) < 1e-305).any()
     if not cut:
         again = codec.encode(values, state)
-        text = codec.text(again.symbols)
+        text = codec.text(again)
         if name == "annotation":  # a walk continues an open list; encode() writes a whole one
             text = text.strip("[]") + ", "
         assert text == codec.text(np.array(symbols))
@@ -250,8 +250,8 @@ def test_state_survives_json(name: str) -> None:
     context, state = fitted(codec, np.array([[1.0, 3.0], [2.5, np.nan], [0.1, 1e-7]]))
     again = State.from_dict(json.loads(json.dumps(state.to_dict())))
     assert again == state
-    symbols = codec.encode(context, again).symbols
-    assert np.array_equal(symbols, codec.encode(context, state).symbols)
+    symbols = codec.encode(context, again)
+    assert np.array_equal(symbols, codec.encode(context, state))
 
 
 @pytest.mark.parametrize("name", [*COMPACT, *TEXT])
@@ -260,11 +260,37 @@ def test_a_series_encodes_as_its_parts(name: str) -> None:
     codec = CODECS[name]
     values = np.random.default_rng(5).lognormal(size=(30, 2))
     state = codec.fit(values[:20])
-    whole = codec.encode(values, state).symbols
-    parts = [codec.encode(values[a:b], state).symbols for a, b in pairwise([0, 7, 20, 21, 30])]
+    whole = codec.encode(values, state)
+    parts = [codec.encode(values[a:b], state) for a, b in pairwise([0, 7, 20, 21, 30])]
     assert np.array_equal(whole, np.concatenate(parts))
     for cut in range(1, 12):  # an unfinished step at the end is left out
         back = codec.decode(whole[:-cut], state)
         # exponentials of arrays of other lengths may take another path at their ends
         np.testing.assert_allclose(back, codec.decode(whole, state)[: len(back)], rtol=1e-14)
         assert len(back) < 30
+
+
+def _widths(grammar: Grammar, most: int) -> set[int]:
+    """Symbols of every legal time step of at most `most` symbols, walked one by one."""
+    widths, paths = set(), {grammar.start}
+    for length in range(1, most + 1):
+        following = set()
+        for state in paths:
+            for symbol in np.flatnonzero(grammar.next_state[state] >= 0):
+                if grammar.ends_step[state, symbol]:
+                    widths.add(length)
+                else:
+                    following.add(int(grammar.next_state[state, symbol]))
+        paths = following
+    return widths
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), list(product(["compact", "llmtime", "fung"], [1, 2, 3]))
+)
+def test_the_shortest_time_step(name: str, channels: int) -> None:
+    grammar = make_codec(name=name).grammar(channels)
+    short = grammar.shortest()
+    widths = _widths(grammar, grammar.max_symbols_per_step)
+    assert short.max_symbols_per_step == min(widths)
+    assert _widths(short, grammar.max_symbols_per_step) == {min(widths)}

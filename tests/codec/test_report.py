@@ -39,7 +39,7 @@ def test_against_a_slow_loop(name: str) -> None:
     for context, future in zip(contexts, futures, strict=True):
         state = codec.fit(context)
         for row in future:
-            back = codec.decode(codec.encode(row[None], state).symbols, state)[0]
+            back = codec.decode(codec.encode(row[None], state), state)[0]
             errors += np.abs(back - row).tolist()
             for c, value in enumerate(row):
                 n_outside += not context[:, c].min() <= value <= context[:, c].max()

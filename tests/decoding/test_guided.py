@@ -111,9 +111,7 @@ def _logits(base: Backbone, question, written: list[int]) -> np.ndarray:
     inputs = base.model.get_input_embeddings()(torch.from_numpy(ids)[None])
     if question.numbers is not None:
         n = question.numbers
-        shown = number_batch(
-            [(n.start, n.values, n.statics, len(n.values))], len(ids), inputs.device
-        )
+        shown = number_batch([n], [0], len(ids), inputs.device)
         history = History.of(shown.values)
         values = values_of(base.model).embed(history, shown.observed, shown.present, shown.statics)
         inputs = torch.where(shown.is_value[..., None], values, inputs)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from loracast.backbone import VALUE_CHANNELS, History, attach_values, number_batch, text_body
+from loracast.backbone import History, Numbers, attach_values, number_batch, text_body
+from loracast.codec import VALUE_CHANNELS
 from loracast.decoding import plan_values, sample_values
 from loracast.decoding._values import _uniforms
 from loracast.errors import ConfigError, DataError, ModelError
@@ -18,23 +19,16 @@ from .conftest import build
 
 
 @dataclass(frozen=True)
-class Shown:
-    start: int
-    values: np.ndarray
-    statics: np.ndarray
-
-
-@dataclass(frozen=True)
 class Asked:
     ids: np.ndarray
-    numbers: Shown | None
+    numbers: Numbers | None
 
 
 def _prompt(seed: int, before: int, steps: int, channels: int) -> Asked:
     rng = np.random.default_rng(seed)
     statics = rng.normal(0, 0.3, (channels, 4)).astype(np.float32)
     values = rng.normal(size=(steps, channels)).astype(np.float32)
-    return Asked(rng.integers(3, 17, before + steps), Shown(before, values, statics))
+    return Asked(rng.integers(3, 17, before + steps), Numbers(before, values, statics))
 
 
 @pytest.fixture(params=["qwen2", "llama", "gpt_neox"])
@@ -55,9 +49,7 @@ def _slow(model: Any, prompt: Asked, n_steps: int, seed: int, key: str, sample: 
     for t in range(n_steps):
         length = prompt.numbers.start + len(values)
         batch = number_batch(
-            [(prompt.numbers.start, values, prompt.numbers.statics, 99)],
-            length,
-            torch.device("cpu"),
+            [replace(prompt.numbers, values=values)], [0], length, torch.device("cpu")
         )
         assert batch is not None
         history = History.of(batch.values)

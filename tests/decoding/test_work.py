@@ -62,8 +62,7 @@ def test_a_hundred_thousand_sampled_values_hold_no_invalid_one(preset, n_samples
     token_of = 23 - np.arange(len(codec.alphabet))
     grammar = TokenAutomaton.from_grammar(codec.grammar(2), token_of, 24)
     prompts = [
-        token_of[codec.encode(values, state).symbols]
-        for values, state in zip(series, states, strict=True)
+        token_of[codec.encode(values, state)] for values, state in zip(series, states, strict=True)
     ]
     found = sample_paths(
         model,

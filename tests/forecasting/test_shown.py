@@ -103,7 +103,7 @@ def test_by_default_a_long_history_is_cut_and_a_note_says_so(base: str) -> None:
     codec = make_codec("mao").calibrate(panel.values)
     state = codec.fit(panel.values[0])
     fitting = next(
-        n for n in range(60, 0, -1) if len(codec.encode(panel.values[0][-n:], state).symbols) <= 440
+        n for n in range(60, 0, -1) if len(codec.encode(panel.values[0][-n:], state)) <= 440
     )
     assert note.startswith(f"the last {fitting} steps were shown of 1 of 2 series")
     assert "--context" in note
@@ -196,7 +196,7 @@ def test_a_study_shows_its_context_and_counts_real_tokens(tmp_path: Path) -> Non
     codec = make_codec("fung")
     for window in (20, 53):
         per_window = [
-            len(codec.encode(v[s : s + window], codec.fit(v)).symbols)
+            len(codec.encode(v[s : s + window], codec.fit(v)))
             for v in values[:4]
             for s in range(60 - window + 1)
         ]

@@ -7,16 +7,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from loracast.codec import make_codec
+from loracast.codec import Codec, make_codec
 from loracast.errors import CodecError, DataError
-from loracast.forecasting import ForecastTask
+from loracast.forecasting import Engine, forecast_task
+from loracast.forecasting._bounds import path_limits
 from loracast.forecasting._windows import ForecastWindows
 from loracast.series import Panel
 from loracast.training import IGNORED
 
 CODEC = make_codec("compact", digits=3)
 IDS = [100 + i for i in range(len(CODEC.alphabet))]
-TASK = ForecastTask(CODEC, IDS, bos=7)
+TASK = forecast_task(CODEC, IDS, bos=7)
 
 
 def _panel(lengths: list[int]) -> Panel:
@@ -32,7 +33,7 @@ def _panel(lengths: list[int]) -> Panel:
 def test_a_prompt_is_the_codec_text_in_model_tokens() -> None:
     context = _panel([20]).values[0]
     prompt = TASK.prompt(context)
-    text = CODEC.text(CODEC.encode(context, CODEC.fit(context)).symbols)
+    text = CODEC.text(CODEC.encode(context, CODEC.fit(context)))
     assert prompt.ids[0] == 7
     assert "".join(CODEC.alphabet[i - 100] for i in prompt.ids[1:]) == text
 
@@ -98,3 +99,56 @@ def test_a_panel_without_usable_windows_is_refused() -> None:
     )
     with pytest.raises(DataError, match="without a usable window"):
         ForecastWindows(TASK, panel, window_steps=5, stride=5, batch_size=2, seed=0)
+
+
+@pytest.mark.parametrize("name", ["compact", "llmtime", "continuous"])
+def test_both_ways_of_showing_numbers_keep_one_contract(base: str, name: str) -> None:
+    """Prepare, plan, sample, read: the plan bounds the work, and what is read keeps its limits."""
+    engine = Engine.open(base, {"name": name})
+    task, model = engine.task, engine.backbone.model
+    contexts = [_panel([n]).values[0] for n in (44, 9, 30)]
+    contexts[1][:, 1] = 2.5  # a channel that never moved
+    keys = ["a", "b", "c"]
+    request = task.prepare(contexts, keys, 3, 4, widen=task.widens)
+    least, most = task.plan(request, shortest=True), task.plan(request)
+    told: list[int] = []
+    drawn = task.sample(model, request, seed=1, temperature=1.0, progress=told.append)
+    assert len(least) == len(most) == len(drawn) == (2 if task.widens else 1)
+    for low, work, high in zip(least, drawn, most, strict=True):
+        assert low.positions <= work.positions <= high.positions
+        assert low.cached <= work.cached <= high.cached
+        assert low.prefill_positions == work.prefill_positions == high.prefill_positions
+        assert (low.positions < high.positions) == (name == "llmtime")
+    assert sum(told) == 3 * 4 * 3
+    values, met = task.read(request, drawn, ())
+    for context, paths, held in zip(contexts, values, met, strict=True):
+        assert paths.shape == (4, 3, 2)
+        assert held.shape == (4,)
+        low, high = path_limits(context, 3)
+        assert (paths >= low - 1e-4).all()
+        assert (paths <= high + 1e-4).all()
+    assert (values[1][..., 1] == 2.5).all()
+    # the same path whatever stands beside it; to rounding, since batches have other shapes
+    alone = task.prepare(contexts[2:], keys[2:], 3, 4)
+    one, _ = task.read(alone, task.sample(model, alone, seed=1, temperature=1.0), ())
+    np.testing.assert_allclose(one[0], values[2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("codec", [CODEC, make_codec("continuous")])
+def test_a_loss_may_ask_for_the_last_steps_alone(codec: Codec) -> None:
+    task = forecast_task(codec, IDS[: len(codec.alphabet)], bos=7)
+    window = _panel([12]).values[0].copy()
+    window[10:] = np.nan
+    for first in (-3, 0, 1, 5, 9):
+        example = task.asking_from(window, 6, first)
+        assert example is not None
+        if example.numbers is not None:
+            assert example.numbers.asked_from == max(1, first)
+            assert (example.labels == IGNORED).all()
+        else:
+            step, place = np.divmod(np.arange(len(example) - 1), 7)  # `123456;`
+            # a missing step still has its end
+            asked = (step >= first) & ((step < 10) | (place == 6))
+            np.testing.assert_array_equal(example.labels[1:] != IGNORED, asked)
+    if task.widens:
+        assert task.asking_from(window, 6, 10) is None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from loracast.cli import main
-from loracast.codec import Grammar, make_codec
 from loracast.ledger import Ledger
 from loracast.studies import Recipe, _search, plan_study
 from loracast.studies._facts import TrainingFacts
-from loracast.studies._pricing import shortest, training_flops, validation_count
+from loracast.studies._pricing import training_flops, validation_count
 from loracast.studies._training import Training, train
 from loracast.training import TrainConfig
 
@@ -198,29 +195,3 @@ def test_a_long_stage_is_priced_from_steps_spread_over_it() -> None:
     config = TrainConfig(steps=5000, eval_every=0)
     total = training_flops(_Meter(), _Source(), config)  # type: ignore[arg-type]
     assert total == pytest.approx(sum(range(5000)) + 1000, rel=0.001)
-
-
-def _widths(grammar: Grammar, most: int) -> set[int]:
-    """Symbols of every legal time step of at most `most` symbols, walked one by one."""
-    widths, paths = set(), {grammar.start}
-    for length in range(1, most + 1):
-        following = set()
-        for state in paths:
-            for symbol in np.flatnonzero(grammar.next_state[state] >= 0):
-                if grammar.ends_step[state, symbol]:
-                    widths.add(length)
-                else:
-                    following.add(int(grammar.next_state[state, symbol]))
-        paths = following
-    return widths
-
-
-@pytest.mark.parametrize(
-    ("name", "channels"), list(itertools.product(["compact", "llmtime", "fung"], [1, 2, 3]))
-)
-def test_the_shortest_time_step(name: str, channels: int) -> None:
-    grammar = make_codec(name=name).grammar(channels)
-    short = shortest(grammar)
-    widths = _widths(grammar, grammar.max_symbols_per_step)
-    assert short.max_symbols_per_step == min(widths)
-    assert _widths(short, grammar.max_symbols_per_step) == {min(widths)}

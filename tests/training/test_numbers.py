@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
+from loracast.backbone import Backbone, Numbers, build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
 from loracast.errors import ModelError
-from loracast.forecasting import ForecastTask
-from loracast.training import IGNORED, Example, Numbers, SoftLabel
+from loracast.forecasting import forecast_task
+from loracast.training import IGNORED, Example, SoftLabel
 from loracast.training._attention import short_attention
 from loracast.training._batches import collate
 from loracast.training._loss import batch_loss
@@ -37,7 +37,7 @@ def _series(steps: int, channels: int, seed: int) -> np.ndarray:
 
 
 def _number_example(steps: int, channels: int, seed: int) -> Example:
-    task = ForecastTask(make_codec("continuous"), [5])
+    task = forecast_task(make_codec("continuous"), [5])
     values = _series(steps, channels, seed)
     values[steps // 2, 0] = np.nan
     return task.example(values, max(2, steps // 2))

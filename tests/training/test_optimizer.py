@@ -12,7 +12,7 @@ import torch
 from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
-from loracast.forecasting import ForecastTask
+from loracast.forecasting import forecast_task
 from loracast.training import Example, TrainConfig
 from loracast.training._batches import collate
 from loracast.training._loop import _Run
@@ -49,7 +49,7 @@ def _model(home: Path, method: str) -> Any:
 
 def _rows() -> list[Example]:
     """Numbers to forecast, and text, so that every weight has a gradient."""
-    task = ForecastTask(make_codec("continuous"), [5])
+    task = forecast_task(make_codec("continuous"), [5])
     rng = np.random.default_rng(4)
     shown = [task.example(rng.normal(size=(16, 2)).cumsum(axis=0), 8) for _ in range(2)]
     ids = rng.integers(0, 20, 18)

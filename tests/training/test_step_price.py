@@ -10,20 +10,20 @@ import pytest
 import torch
 
 from loracast.adapters import AdapterConfig, attach_lora
-from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
+from loracast.backbone import Backbone, Numbers, build_embedded, embedded_config, load_backbone
 from loracast.codec import make_codec
 from loracast.errors import ConfigError
 from loracast.flops import CostTable, muon_takes, trained_parameters
-from loracast.forecasting import ForecastTask
+from loracast.forecasting import forecast_task
 from loracast.ledger import Ledger
-from loracast.training import IGNORED, Example, Meter, Numbers, TrainConfig, train
+from loracast.training import IGNORED, Example, Meter, TrainConfig, train
 from loracast.training._loop import _Run
 from tests.flops.torch_counter import counted_flops
 
 
 def _numbers(seed: int) -> Example:
     values = np.random.default_rng(seed).normal(size=(24, 2)).cumsum(axis=0)
-    return ForecastTask(make_codec("continuous"), [5]).example(values, 12)
+    return forecast_task(make_codec("continuous"), [5]).example(values, 12)
 
 
 def _text(seed: int) -> Example:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from loracast.annotation._answer import SERIES_FIELDS, check_fields
-from loracast.codec import make_codec
+from loracast.codec import AnnotationCodec
 from loracast.errors import AnnotationError
 
 __all__ = [
@@ -102,11 +102,11 @@ def series_text(values: np.ndarray) -> str:
         CodecError: nothing but missing values in a channel, or an infinity.
     """
     columns = _columns(values)
-    codec = make_codec("annotation")
+    codec = AnnotationCodec()
     texts = []
     for c in range(columns.shape[1]):
         column = columns[:, c : c + 1]
-        texts.append(codec.text(codec.encode(column, codec.fit(column)).symbols))
+        texts.append(codec.text(codec.encode(column, codec.fit(column))))
     return "\n".join(texts)
 
 

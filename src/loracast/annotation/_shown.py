@@ -16,7 +16,7 @@ import numpy as np
 from loracast.annotation._facts import EXTREMUM_REGIONS, region_of
 from loracast.annotation._label_bounds import FLAT_SHARE, NOISE_SHARES, PUBLISHED_NOISE_SHARES
 from loracast.annotation._measurements import Measurements, measure
-from loracast.codec import ContinuousCodec
+from loracast.codec import VALUE_STATICS, ContinuousCodec
 
 __all__ = ["POSITIONS", "continuous_form", "measured_form"]
 
@@ -42,9 +42,7 @@ def continuous_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ramp = np.linspace(-1.0, 1.0, T) if T > 1 else np.zeros(1)
     both = np.column_stack([values, ramp])
     state = codec.fit(both)
-    z = codec.encode(both, state).values
-    assert z is not None
-    return z, codec.statics(state)
+    return codec.forward(both, state), codec.statics(state).array()
 
 
 def measured_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +66,7 @@ def measured_form(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rough = np.log10(rough + _SMOOTHEST) - np.log10(_MIDDLE)
     told = _told(found)
     z = np.column_stack([shown, rough, np.zeros((n, len(told)))])
-    statics = np.concatenate([fixed, np.zeros((1, fixed.shape[1])), told])
+    statics = np.concatenate([fixed, np.zeros((1, VALUE_STATICS)), told])
     return z.astype(np.float32), statics.astype(np.float32)
 
 
@@ -91,7 +89,7 @@ def _told(found: Measurements) -> np.ndarray:
             numbers += [_LOUD * np.tanh((level - bound) / _NEAR) for bound in (low, high)]
         else:
             numbers.append(_LOUD * (2 * level - low - high) / (high - low))
-    return np.clip(numbers, -_LOUDEST, _LOUDEST).reshape(5, 4)
+    return np.clip(numbers, -_LOUDEST, _LOUDEST).reshape(-1, VALUE_STATICS)
 
 
 def _with_a_value(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ from loracast.annotation._answer import LABEL_FIELDS, answer_text, value_spans
 from loracast.annotation._facts import SeriesFacts
 from loracast.annotation._prompt import annotation_prompt
 from loracast.annotation._shown import continuous_form, measured_form
+from loracast.backbone import Numbers
 from loracast.errors import AnnotationError
-from loracast.training import IGNORED, Example, Numbers, SoftLabel
+from loracast.training import IGNORED, Example, SoftLabel
 
 __all__ = ["AnnotationTask", "Question"]
 

@@ -10,10 +10,16 @@ from loracast.backbone._embedded import (
     write_tokenizer,
 )
 from loracast.backbone._load import EMBEDDED_DIR, Backbone, load_backbone, resolve_model
-from loracast.backbone._numbers import NumberBatch, number_batch
+from loracast.backbone._numbers import (
+    Mixed,
+    NumberBatch,
+    Numbers,
+    embed_mixed,
+    left_padded,
+    number_batch,
+)
 from loracast.backbone._probe import symbol_ids
 from loracast.backbone._values import (
-    VALUE_CHANNELS,
     History,
     ValueShape,
     attach_values,
@@ -27,16 +33,19 @@ from loracast.backbone._values import (
 __all__ = [
     "CARD_FILE",
     "EMBEDDED_DIR",
-    "VALUE_CHANNELS",
     "VOCABULARY_DIR",
     "Backbone",
     "History",
+    "Mixed",
     "NumberBatch",
+    "Numbers",
     "ValueShape",
     "attach_values",
     "build_embedded",
+    "embed_mixed",
     "embedded_config",
     "has_values",
+    "left_padded",
     "load_backbone",
     "load_values",
     "number_batch",

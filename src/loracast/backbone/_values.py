@@ -28,11 +28,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from loracast.codec import VALUE_CHANNELS, VALUE_STATICS, Statics
 from loracast.errors import ModelError, faults_in_one_line
 
 __all__ = [
-    "VALUE_CHANNELS",
-    "VALUE_STATICS",
     "History",
     "Mixture",
     "ValueInterface",
@@ -42,11 +41,10 @@ __all__ = [
     "load_values",
     "save_values",
     "text_body",
+    "typical_step",
     "values_of",
 ]
 
-VALUE_CHANNELS = 8  # C of every value tensor; unused channels are marked absent
-VALUE_STATICS = 4
 _DYNAMIC = 8  # features of a step and channel beside the statics
 _LOG_SCALE = (-9.0, 4.0)  # of a component, in units of the typical step
 
@@ -131,8 +129,13 @@ class History:
 
     def differences(self, statics: torch.Tensor) -> torch.Tensor:
         """The last two differences (B, L, C, 2) in units of the typical step."""
-        step = statics[:, None, :, 2].exp()[..., None]
+        step = typical_step(statics)[..., None]
         return (self.values[..., :-1] - self.values[..., 1:]) / step
+
+
+def typical_step(statics: torch.Tensor) -> torch.Tensor:
+    """The size of a step (B, 1, C) in units of z, from statics (B, C, VALUE_STATICS)."""
+    return Statics.of(statics).log_step[:, None].exp()
 
 
 class ValueInterface(nn.Module):
@@ -164,15 +167,16 @@ class ValueInterface(nn.Module):
             history: values, gaps filled by the last one seen.
             observed: (B, L, C) bool, False where the value was missing (or only forecast).
             present: (B, C) bool, False for channels the series does not have.
-            statics: (B, C, VALUE_STATICS), see `codec`'s continuous codec.
+            statics: (B, C, VALUE_STATICS), the array of a `Statics`.
 
         Returns:
             (B, L, hidden) float32.
         """
         z = history.values[..., 0]
         d = history.differences(statics)
-        bend = (d[..., 0] - d[..., 1]) * torch.exp(-statics[:, None, :, 3])
-        natural = torch.exp((z * statics[:, None, :, 1].exp()).clamp(-6.0, 3.0))
+        told = Statics.of(statics)
+        bend = (d[..., 0] - d[..., 1]) * torch.exp(-told.log_jerk[:, None])
+        natural = torch.exp((z * told.log_scale[:, None].exp()).clamp(-6.0, 3.0))
         there = present[:, None, :].to(z.dtype).expand_as(z)
         dynamic = torch.stack(
             [
@@ -204,7 +208,7 @@ class ValueInterface(nn.Module):
         k = self.shape.components
         log_scale = (out[..., :k] + self.spread).clamp(*_LOG_SCALE)
         scale = log_scale.exp()
-        step = statics[:, None, :, 2].exp()[..., None]
+        step = typical_step(statics)[..., None]
         location = history.values[..., :1] + step * out[..., k : 2 * k]
         return Mixture(location, step * scale, torch.log_softmax(out[..., 2 * k :], -1))
 

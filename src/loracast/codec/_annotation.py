@@ -12,9 +12,9 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from loracast.codec._base import Encoded, Grammar, State
+from loracast.codec._base import Grammar, State
 from loracast.codec._checks import as_context, as_symbols, as_values, require_state
-from loracast.codec._text import DIGITS, MISSING, TextCodec
+from loracast.codec._text import DIGITS, MISSING, WrittenCodec
 from loracast.codec._transform import HUGE, TINY
 from loracast.errors import CodecError
 
@@ -27,7 +27,7 @@ _LEGAL = re.compile(
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class AnnotationCodec(TextCodec):
+class AnnotationCodec(WrittenCodec):
     """Bins 00..99 of the context's range, in brackets.
 
     `encode` writes the whole list; `decode` reads a whole list or a part of one, and `grammar` is
@@ -55,10 +55,10 @@ class AnnotationCodec(TextCodec):
     def limits(self, state: State) -> tuple[np.ndarray, np.ndarray]:
         return self._centres(np.array([0.0]), state), self._centres(np.array([99.0]), state)
 
-    def encode(self, values: np.ndarray, state: State) -> Encoded:
+    def encode(self, values: np.ndarray, state: State) -> np.ndarray:
         require_state(state, self.name)
         x = as_values(values, self.name, 1)
-        return Encoded(self.symbols(f"[{', '.join(self._write(x, state))}]"), state)
+        return self.symbols(f"[{', '.join(self._write(x, state))}]")
 
     def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:
         require_state(state, self.name)

@@ -1,9 +1,8 @@
-"""What every codec offers: numbers in, symbols out, and back, with an explicit state.
+"""What every codec offers: an explicit state, and for text codecs symbols of numbers and back.
 
 A symbol is one character; its id is its place in the codec's `alphabet`. Which token of which
-model stands for a symbol is not known here (see `tasks`). The scaling state is fitted on the
-context alone and travels with the encoded series, so nothing is global and nothing is implied.
-`Encoded.values` is the room for codecs that show numbers to the model as numbers.
+model stands for a symbol is not known here. The scaling state is fitted on the context alone and
+travels with the series, so nothing is global and nothing is implied.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from loracast.errors import CodecError
 
-__all__ = ["Codec", "Encoded", "Grammar", "State"]
+__all__ = ["Codec", "Grammar", "State", "TextCodec"]
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,6 @@ class State:
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """An encoded series: symbol ids (L,), its state, and (L, C) values where a codec uses them."""
-
-    symbols: np.ndarray
-    state: State
-    values: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Grammar:
     """A deterministic automaton over symbols: which may follow, and when a time step is complete.
 
@@ -91,9 +81,30 @@ class Grammar:
     start: int
     max_symbols_per_step: int
 
+    def shortest(self) -> Grammar:
+        """What is left with the shortest ways through a time step, where widths vary."""
+        legal = self.next_state >= 0
+        distance = np.full(len(legal), np.inf)
+        for _ in range(len(legal)):
+            beyond = np.where(self.ends_step, 0.0, distance[self.next_state])
+            distance = np.where(legal, 1 + beyond, np.inf).min(axis=1)
+        beyond = np.where(self.ends_step, 0.0, distance[self.next_state])
+        kept = legal & (1 + beyond == distance[:, None])
+        # States off the shortest way are reached no more; only the way from the start counts.
+        return Grammar(
+            np.where(kept, self.next_state, -1).astype(self.next_state.dtype),
+            self.ends_step & kept,
+            self.start,
+            int(distance[self.start]),
+        )
+
 
 class Codec(ABC):
-    """Turns values (T, C) into symbols and back."""
+    """Scales a series from its context; how it is then shown is the kind's own.
+
+    `alphabet` are the texts that it puts into a sequence: the symbols of a text codec, or what
+    holds the place of a number.
+    """
 
     name: str
     alphabet: tuple[str, ...]
@@ -103,8 +114,27 @@ class Codec(ABC):
         """The scaling state of one series, from its context (T, C) alone; NaN is ignored."""
 
     @abstractmethod
-    def encode(self, values: np.ndarray, state: State) -> Encoded:
-        """Symbols of values (T, C) under a state; every step ends complete."""
+    def config(self) -> dict[str, object]:
+        """What `make_codec(**config)` needs to build this codec again."""
+
+    def shows_logs(self, state: State) -> bool:  # noqa: ARG002
+        """Whether values under this state are shown as logarithms."""
+        return False
+
+    def calibrate(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
+        """This codec with whatever it needs from the training values, each (T, C).
+
+        Only codecs with a global scale need it (`mao`); the others return themselves.
+        """
+        return self
+
+
+class TextCodec(Codec):
+    """Turns values (T, C) into symbols and back."""
+
+    @abstractmethod
+    def encode(self, values: np.ndarray, state: State) -> np.ndarray:
+        """Symbol ids (L,) int64 of values (T, C) under a state; every step ends complete."""
 
     @abstractmethod
     def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:
@@ -119,23 +149,8 @@ class Codec(ABC):
         """The legal continuations of a forecast with C channels (no missing values)."""
 
     @abstractmethod
-    def config(self) -> dict[str, object]:
-        """What `make_codec(**config)` needs to build this codec again."""
-
     def limits(self, state: State) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and the highest value (C,), (C,) that can be written; infinite if any can."""
-        return np.full(len(state.scale), -np.inf), np.full(len(state.scale), np.inf)
-
-    def shows_logs(self, state: State) -> bool:  # noqa: ARG002
-        """Whether values under this state are shown as logarithms."""
-        return False
-
-    def calibrate(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
-        """This codec with whatever it needs from the training values, each (T, C).
-
-        Only codecs with a global scale need it (`mao`); the others return themselves.
-        """
-        return self
+        """The lowest and the highest value (C,), (C,) that can be written."""
 
     def text(self, symbols: np.ndarray) -> str:
         """The symbols as one string."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from loracast.codec._base import Codec, Encoded, Grammar, State
+from loracast.codec._base import Grammar, State, TextCodec
 from loracast.codec._checks import as_context, as_symbols, as_values, require_state
 from loracast.codec._tail import compress, expand, growth_for_reach
 from loracast.codec._transform import HUGE, TINY, TRANSFORMS, asinh_width, forward, inverse
@@ -25,7 +25,7 @@ MISSING = "?"
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class CompactCodec(Codec):
+class CompactCodec(TextCodec):
     """Fixed-width digits with headroom, per series and channel.
 
     A constant channel is scaled as if its range were |value| (1 for a constant 0, and 1 in log
@@ -129,7 +129,7 @@ class CompactCodec(Codec):
     def shows_logs(self, state: State) -> bool:  # noqa: ARG002
         return self.transform == "log"
 
-    def encode(self, values: np.ndarray, state: State) -> Encoded:
+    def encode(self, values: np.ndarray, state: State) -> np.ndarray:
         """Symbols (T * (D*C [+1]),); values past the last code take the last code."""
         x = as_values(values, self.name, len(state.scale))
         position = self.positions(x, state)
@@ -141,7 +141,7 @@ class CompactCodec(Codec):
         rows = ids.reshape(x.shape[0], self.digits * x.shape[1])
         if self.separator:
             rows = np.concatenate([rows, np.full((x.shape[0], 1), 10)], axis=1)
-        return Encoded(rows.reshape(-1), state)
+        return rows.reshape(-1)
 
     def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:
         ids = as_symbols(symbols, self.name, len(self.alphabet))

@@ -4,7 +4,7 @@ Per channel z = (f(x) - offset) / scale, where f is the identity, log or asinh, 
 context, and offset and scale are the mean and standard deviation of f over the context. A model
 reads z through a value embedding and answers with a distribution of the next z, so no value has a
 ceiling and none is rounded to a code (xVal, Golkar et al. 2023, shows numbers so; the published
-studies' authors name it as the way on). Every step is one symbol, ';', which only holds its place.
+studies' authors name it as the way on). In a sequence of tokens a ';' holds the place of each step.
 
 Beside z the model is told, per channel, what the scaling took away: `statics`.
 """
@@ -13,17 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from loracast.codec._base import Codec, Encoded, Grammar, State
+from loracast.codec._base import Codec, State
 from loracast.codec._checks import as_context, as_values, require_state
+from loracast.codec._statics import VALUE_CHANNELS, Statics
 from loracast.codec._transform import TRANSFORMS, asinh_width, forward, inverse
 from loracast.errors import CodecError
 
-__all__ = ["MAX_CHANNELS", "N_STATICS", "ContinuousCodec"]
-
-MAX_CHANNELS = 8
-# is log, log of the scale that z was divided by (log transform alone), log of the size of a step
-# in units of z, log of the size of a second difference in units of a step.
-N_STATICS = 4
+__all__ = ["ContinuousCodec"]
 
 _STEP_FLOOR = 1e-4  # of z: a smoother series than this is beyond float32
 _JERK_FLOOR = 1e-3  # of a step
@@ -92,10 +88,10 @@ class ContinuousCodec(Codec):
                 or values <= 0 under 'log'.
         """
         x = as_context(context, self.name)
-        if x.shape[1] > MAX_CHANNELS:
+        if x.shape[1] > VALUE_CHANNELS:
             raise CodecError(
-                f"codec 'continuous': got {x.shape[1]} channels; expected at most {MAX_CHANNELS}: "
-                "forecast them apart, or use a digit codec"
+                f"codec 'continuous': got {x.shape[1]} channels; expected at most "
+                f"{VALUE_CHANNELS}: forecast them apart, or use a digit codec"
             )
         transform = self._choose(x)
         if transform == "log" and np.nanmin(x) <= 0:
@@ -134,8 +130,8 @@ class ContinuousCodec(Codec):
     def shows_logs(self, state: State) -> bool:
         return self._unpack(state)[0] == "log"
 
-    def encode(self, values: np.ndarray, state: State) -> Encoded:
-        """One symbol a step (T,), and z (T, C) float32 with NaN where a value is missing.
+    def forward(self, values: np.ndarray, state: State) -> np.ndarray:
+        """Values (T, C) as they are shown: z (T, C) float32, NaN where a value is missing.
 
         Raises:
             CodecError: another number of channels, an infinity, or values <= 0 under transform
@@ -154,23 +150,9 @@ class ContinuousCodec(Codec):
             )
         with np.errstate(over="ignore", invalid="ignore"):
             z = (forward(x, transform, width) - np.array(state.offset)) / np.array(state.scale)
-        z = np.clip(z, -_LARGEST, _LARGEST).astype(np.float32)
-        return Encoded(np.zeros(len(x), dtype=np.int64), state, z)
+        return np.clip(z, -_LARGEST, _LARGEST).astype(np.float32)
 
-    def statics(self, state: State) -> np.ndarray:
-        """What the scaling took away, (C, N_STATICS) float32; see N_STATICS for the columns."""
-        transform, _ = self._unpack(state)
-        extra = dict(state.extra)
-        n_channels = len(state.scale)
-        out = np.zeros((n_channels, N_STATICS), dtype=np.float32)
-        if transform == "log":
-            out[:, 0] = 1.0
-            out[:, 1] = np.log(np.clip(state.scale, 1e-4, 1e4))
-        out[:, 2] = np.log([extra[f"step_{c}"] for c in range(n_channels)])
-        out[:, 3] = np.log([extra[f"jerk_{c}"] for c in range(n_channels)])
-        return out
-
-    def decode_values(self, z: np.ndarray, state: State) -> np.ndarray:
+    def inverse(self, z: np.ndarray, state: State) -> np.ndarray:
         """Finite values (..., C) in original units of z (..., C)."""
         transform, width = self._unpack(state)
         bounded = np.clip(np.asarray(z, dtype=np.float64), -_LARGEST, _LARGEST)
@@ -178,17 +160,13 @@ class ContinuousCodec(Codec):
             y = np.array(state.offset) + bounded * np.array(state.scale)
         return inverse(y, transform, width)
 
-    def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:  # noqa: ARG002
-        """Not possible: the values are not in the symbols.
-
-        Raises:
-            CodecError: always; use `decode_values`.
-        """
-        raise CodecError(
-            "codec 'continuous': got symbols to decode; its values are numbers beside the symbols: "
-            "use decode_values"
+    def statics(self, state: State) -> Statics[np.ndarray]:
+        """What the scaling took away, each (C,)."""
+        extra, channels = dict(state.extra), range(len(state.scale))
+        logs = np.full(len(channels), self.shows_logs(state))
+        return Statics(
+            is_log=logs.astype(np.float64),
+            log_scale=np.where(logs, np.log(np.clip(state.scale, 1e-4, 1e4)), 0.0),
+            log_step=np.log([extra[f"step_{c}"] for c in channels]),
+            log_jerk=np.log([extra[f"jerk_{c}"] for c in channels]),
         )
-
-    def grammar(self, n_channels: int) -> Grammar:  # noqa: ARG002
-        """One symbol completes a step."""
-        return Grammar(np.zeros((1, 1), np.int16), np.ones((1, 1), bool), 0, 1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from loracast.codec._base import State
 from loracast.codec._checks import as_context, as_values
-from loracast.codec._text import DIGITS, MISSING, TextCodec
+from loracast.codec._text import DIGITS, MISSING, WrittenCodec
 from loracast.codec._transform import HUGE, TINY
 from loracast.errors import CodecError
 
@@ -24,7 +24,7 @@ __all__ = ["FungCodec", "MaoCodec", "MillerCodec"]
 _NOMINAL = 10.0  # what the chosen scale maps to 10
 
 
-class DecimalCodec(TextCodec):
+class DecimalCodec(WrittenCodec):
     """Decimals of value / scale, rounded to nearest, with or without the point.
 
     Args:

@@ -16,7 +16,7 @@ import numpy as np
 
 from loracast.codec._base import State
 from loracast.codec._checks import as_context
-from loracast.codec._text import DIGITS, MISSING, TextCodec
+from loracast.codec._text import DIGITS, MISSING, WrittenCodec
 from loracast.codec._transform import HUGE, TINY
 from loracast.errors import CodecError
 
@@ -25,7 +25,7 @@ __all__ = ["LLMTimeCodec"]
 _EPS = float(np.finfo(np.float64).eps)
 
 
-class LLMTimeCodec(TextCodec):
+class LLMTimeCodec(WrittenCodec):
     """Digits separated by spaces, truncated, with a sign where needed.
 
     Args:

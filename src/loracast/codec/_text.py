@@ -12,17 +12,17 @@ from collections.abc import Hashable
 import numpy as np
 
 from loracast.codec._automaton import build_grammar, walk
-from loracast.codec._base import Codec, Encoded, Grammar, State
+from loracast.codec._base import Grammar, State, TextCodec
 from loracast.codec._checks import as_symbols, as_values, require_state
 from loracast.errors import CodecError
 
-__all__ = ["DIGITS", "MISSING", "TextCodec"]
+__all__ = ["DIGITS", "MISSING", "WrittenCodec"]
 
 DIGITS = "0123456789"
 MISSING = "?"  # one character, and one token (30) of Qwen2.5
 
 
-class TextCodec(Codec):
+class WrittenCodec(TextCodec):
     """A codec whose time steps are strings over its alphabet, delimited by the last character."""
 
     missing: bool = False
@@ -45,11 +45,11 @@ class TextCodec(Codec):
     def _read(self, text: str, state: State) -> np.ndarray:
         """Values (T, C) of a text of whole, legal steps."""
 
-    def encode(self, values: np.ndarray, state: State) -> Encoded:
+    def encode(self, values: np.ndarray, state: State) -> np.ndarray:
         require_state(state, self.name)
         x = as_values(values, self.name, len(state.scale))
         self._check_missing(x)
-        return Encoded(self.symbols("".join(self._write(x, state))), state)
+        return self.symbols("".join(self._write(x, state)))
 
     def decode(self, symbols: np.ndarray, state: State) -> np.ndarray:
         require_state(state, self.name)

@@ -14,7 +14,7 @@ from loracast.decoding._guide import Choice, Guide
 from loracast.decoding._guided import Guided, GuidedAnswer, guided_answers, plan_guided
 from loracast.decoding._plan import MAX_ROWS, Work, plan_work
 from loracast.decoding._sample import Sampled, sample_paths
-from loracast.decoding._values import plan_values, sample_values
+from loracast.decoding._values import SampledValues, plan_values, sample_values
 
 __all__ = [
     "MAX_ROWS",
@@ -23,6 +23,7 @@ __all__ = [
     "Guided",
     "GuidedAnswer",
     "Sampled",
+    "SampledValues",
     "TokenAutomaton",
     "Work",
     "guided_answers",

@@ -88,7 +88,7 @@ class TokenAutomaton:
 
     @classmethod
     def from_grammar(
-        cls, grammar: Grammar, token_ids: np.ndarray, vocab_size: int
+        cls, grammar: Grammar, token_ids: np.ndarray, vocab_size: int | None
     ) -> TokenAutomaton:
         """The automaton of a codec's grammar, where symbol a is the token `token_ids[a]`.
 

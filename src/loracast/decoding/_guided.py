@@ -12,32 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from loracast.backbone import History, number_batch, values_of
+from loracast.backbone import Mixed, embed_mixed, left_padded, number_batch
 from loracast.decoding._guide import Choice, Guide, Reading
 from loracast.decoding._model import CausalModel
 from loracast.decoding._plan import Work, prefill_calls
 from loracast.errors import DataError, ModelError
 
 __all__ = ["Guided", "GuidedAnswer", "guided_answers", "plan_guided"]
-
-
-class MixedPrompt(Protocol):
-    """Token ids (L,), of which T may stand for numbers."""
-
-    @property
-    def ids(self) -> np.ndarray:
-        """(L,) int64 rows of the model."""
-        ...
-
-    @property
-    def numbers(self) -> Any:
-        """start, values (T, C), statics (C, F); or None."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +91,7 @@ def plan_guided(lengths: Sequence[int], max_tokens: int) -> Work:
 
 def guided_answers(
     model: Any,
-    prompts: Sequence[MixedPrompt],
+    prompts: Sequence[Mixed],
     regexes: Sequence[str],
     guide: Guide,
     *,
@@ -136,8 +122,6 @@ def guided_answers(
             f"got {len(prompts)} prompts and {len(regexes)} expressions; expected one each, at "
             "least one"
         )
-    if values_of(model) is None and any(p.numbers is not None for p in prompts):
-        raise ModelError("got numbers for a model without a value interface; attach one first")
     lm = CausalModel(model, dtype)
     rows = []
     for place, regex in enumerate(regexes):
@@ -181,7 +165,7 @@ class _Counter:
 
 def _batch(
     lm: CausalModel,
-    prompts: Sequence[MixedPrompt],
+    prompts: Sequence[Mixed],
     rows: list[_Row],
     guide: Guide,
     work: _Counter,
@@ -204,31 +188,19 @@ def _batch(
 
 
 def _prefill(
-    lm: CausalModel, prompts: Sequence[MixedPrompt], rows: Sequence[_Row], work: _Counter
+    lm: CausalModel, prompts: Sequence[Mixed], rows: Sequence[_Row], work: _Counter
 ) -> tuple[np.ndarray, Any, np.ndarray]:
     """Logits (B, V) after each prompt and what is forced first, the cache, the mask (B, L)."""
     from transformers import DynamicCache
 
     whole = [np.concatenate([p.ids, r.waiting]) for p, r in zip(prompts, rows, strict=True)]
-    length = max(len(ids) for ids in whole)
-    ids = np.zeros((len(whole), length), dtype=np.int64)
-    mask = np.zeros((len(whole), length), dtype=np.int64)
-    shown = []
-    for i, (row, prompt) in enumerate(zip(whole, prompts, strict=True)):
-        pad = length - len(row)
-        ids[i, pad:], mask[i, pad:] = row, 1
-        n = prompt.numbers
-        shown.append(None if n is None else (pad + n.start, n.values, n.statics, len(n.values)))
+    ids, mask = left_padded(whole)
+    length = ids.shape[1]
+    pads = [length - len(row) for row in whole]
     for r in rows:
         r.waiting = []
-    inputs = lm.model.get_input_embeddings()(torch.from_numpy(ids).to(lm.device))
-    numbers = number_batch(shown, length, lm.device)
-    if numbers is not None:
-        interface = values_of(lm.model)
-        assert interface is not None
-        history = History.of(numbers.values)
-        values = interface.embed(history, numbers.observed, numbers.present, numbers.statics)
-        inputs = torch.where(numbers.is_value[..., None], values.to(inputs.dtype), inputs)
+    numbers = number_batch([p.numbers for p in prompts], pads, length, lm.device)
+    inputs = embed_mixed(lm.model, torch.from_numpy(ids).to(lm.device), numbers)
     logits, cache = _forward(lm, inputs, mask, mask, DynamicCache())
     work.prefill.append((len(whole), length))
     return logits, cache, mask
@@ -238,15 +210,11 @@ def _feed(
     lm: CausalModel, rows: Sequence[_Row], cache: Any, mask: np.ndarray, work: _Counter
 ) -> tuple[np.ndarray, Any, np.ndarray]:
     """Feed what each row has waiting, padded on the left."""
-    width = max(len(r.waiting) for r in rows)
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    new = np.zeros((len(rows), width), dtype=np.int64)
-    for i, row in enumerate(rows):
-        pad = width - len(row.waiting)
-        ids[i, pad:], new[i, pad:] = row.waiting, 1
+    ids, new = left_padded([np.array(r.waiting) for r in rows])
+    for row in rows:
         row.waiting = []
     mask = np.concatenate([mask, new], axis=1)
-    inputs = lm.model.get_input_embeddings()(torch.from_numpy(ids).to(lm.device))
+    inputs = embed_mixed(lm.model, torch.from_numpy(ids).to(lm.device), None)
     logits, cache = _forward(lm, inputs, mask, new, cache)
     work.positions += new.size
     work.cached += new.size * mask.shape[1]

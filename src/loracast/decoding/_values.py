@@ -9,32 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from loracast.backbone import VALUE_CHANNELS, History, number_batch, text_body
+from loracast.backbone import History, Mixed, embed_mixed, left_padded, number_batch, text_body
 from loracast.backbone import values_of as interface_of
+from loracast.codec import VALUE_CHANNELS
 from loracast.decoding._model import CausalModel
 from loracast.decoding._plan import MAX_ROWS, Work, groups
 from loracast.errors import ConfigError, DataError, ModelError
 
 __all__ = ["SampledValues", "plan_values", "sample_values"]
-
-
-class NumberPrompt(Protocol):
-    """Token ids (L,), of which T stand for numbers from `start` on."""
-
-    @property
-    def ids(self) -> np.ndarray:
-        """(L,) int64."""
-        ...
-
-    @property
-    def numbers(self) -> Any:
-        """start, values (T, C), statics (C, F)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +78,7 @@ def plan_values(
 
 def sample_values(
     model: Any,
-    prompts: Sequence[NumberPrompt],
+    prompts: Sequence[Mixed],
     n_steps: int,
     *,
     n_samples: int,
@@ -139,12 +126,12 @@ def sample_values(
     if interface_of(model) is None:
         raise ModelError("got a model without a value interface; fit it with codec 'continuous'")
     lm = CausalModel(model, dtype)
-    lengths = [len(p.ids) for p in prompts]
-    for prompt, key in zip(prompts, keys, strict=True):
-        if prompt.numbers is None or prompt.numbers.start + len(prompt.numbers.values) != len(
-            prompt.ids
-        ):
+    lengths, channels = [len(p.ids) for p in prompts], []
+    for prompt, key, length in zip(prompts, keys, lengths, strict=True):
+        shown = prompt.numbers
+        if shown is None or shown.start + len(shown.values) != length:
             raise DataError(f"series {key!r}: got a prompt that does not end with a number")
+        channels.append(shown.values.shape[1])
     limit = lm.max_positions
     if limit is not None and max(lengths) + n_steps > limit:
         raise DataError(
@@ -172,8 +159,7 @@ def sample_values(
                 for span in group.spans
             ]
             for place, i in enumerate(group.prompts):
-                channels = prompts[i].numbers.values.shape[1]
-                whole = np.concatenate([f[0][place] for f in found])[..., :channels]
+                whole = np.concatenate([f[0][place] for f in found])[..., : channels[i]]
                 held[i] = np.concatenate([f[1][place] for f in found])
                 if not np.isfinite(whole).all():
                     raise ModelError(
@@ -188,7 +174,7 @@ def sample_values(
 
 def _span(
     lm: CausalModel,
-    prompts: Sequence[NumberPrompt],
+    prompts: Sequence[Mixed],
     keys: Sequence[str],
     n_steps: int,
     span: tuple[int, int],
@@ -202,30 +188,17 @@ def _span(
     assert interface is not None
     body, device = text_body(lm.model), lm.device
     count = span[1] - span[0]
-    length = max(len(p.ids) for p in prompts)
+    ids, mask = left_padded([p.ids for p in prompts])
+    length = ids.shape[1]
     pads = [length - len(p.ids) for p in prompts]
-    ids = np.zeros((len(prompts), length), dtype=np.int64)
-    mask = np.zeros((len(prompts), length), dtype=np.int64)
-    for row, (prompt, pad) in enumerate(zip(prompts, pads, strict=True)):
-        ids[row, pad:] = prompt.ids
-        mask[row, pad:] = 1
-    numbers = number_batch(
-        [
-            (pad + p.numbers.start, p.numbers.values, p.numbers.statics, len(p.numbers.values))
-            for p, pad in zip(prompts, pads, strict=True)
-        ],
-        length,
-        device,
-    )
+    numbers = number_batch([p.numbers for p in prompts], pads, length, device)
     assert numbers is not None
     history = History.of(numbers.values)
-    shown = interface.embed(history, numbers.observed, numbers.present, numbers.statics)
-    tokens = lm.model.get_input_embeddings()(torch.from_numpy(ids).to(device))
-    padded = any(pads)
-    attention = torch.from_numpy(mask).to(device) if padded else None
+    inputs = embed_mixed(lm.model, torch.from_numpy(ids).to(device), numbers, history)
+    attention = torch.from_numpy(mask).to(device) if any(pads) else None
     positions = (torch.from_numpy(mask).to(device).cumsum(1) - 1).clamp(min=0)
     out = body(
-        inputs_embeds=torch.where(numbers.is_value[..., None], shown.to(tokens.dtype), tokens),
+        inputs_embeds=inputs,
         attention_mask=attention,
         position_ids=positions,
         use_cache=True,
@@ -275,7 +248,7 @@ def _span(
         if attention is not None:
             attention = torch.cat([attention, attention.new_ones(len(attention), 1)], 1)
         hidden = body(
-            inputs_embeds=interface.embed(history, observed, present, statics).to(tokens.dtype),
+            inputs_embeds=interface.embed(history, observed, present, statics).to(inputs.dtype),
             attention_mask=attention,
             position_ids=position,
             past_key_values=cache,

@@ -15,6 +15,7 @@ from loracast.forecasting._quantiles import (
     sample_quantiles,
 )
 from loracast.forecasting._sampling import check_size, frame_of_samples, model_notes
+from loracast.forecasting._shows import forecast_task
 from loracast.forecasting._task import ForecastTask
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "check_size",
     "draw_forecast",
     "enough_samples",
+    "forecast_task",
     "frame_of_samples",
     "missing_row",
     "model_notes",

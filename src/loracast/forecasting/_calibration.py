@@ -49,7 +49,7 @@ def calibrate_spread(
         for s, n in zip(series, counts, strict=True)
         if len(s) > n and np.isfinite(s[:n]).any(axis=0).all()
     ]
-    if not engine.task.continuous or not usable or horizon < 1:
+    if not engine.task.widens or not usable or horizon < 1:
         return
     contexts = [s[:n] for s, n in usable]
     engine.spread = ()

@@ -21,41 +21,14 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.backbone import (
-    Backbone,
-    has_values,
-    load_backbone,
-    resolve_model,
-    symbol_ids,
-    values_of,
-)
-from loracast.codec import Codec, ContinuousCodec, make_codec
-from loracast.decoding import (
-    TokenAutomaton,
-    Work,
-    plan_values,
-    plan_work,
-    sample_paths,
-    sample_values,
-)
+from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.codec import Codec, make_codec
+from loracast.decoding import Work
 from loracast.errors import AdapterError, CodecError, ConfigError, DataError, ModelError
 from loracast.flops import LoraSpec, get_convention
-from loracast.forecasting._bounds import hold, path_limits
-from loracast.forecasting._hindcast import (
-    HINDCAST_SAMPLES,
-    HINDCAST_STEPS,
-    context_factors,
-    hindcasts,
-)
-from loracast.forecasting._shown import (
-    check_positions,
-    default_context,
-    misfit,
-    told_together,
-    window_steps,
-)
-from loracast.forecasting._spread import widened
-from loracast.forecasting._task import ForecastTask, Prompt
+from loracast.forecasting._shown import check_positions, misfit, told_together
+from loracast.forecasting._shows import default_codec, shows_numbers, task_of
+from loracast.forecasting._task import Prompt
 from loracast.forecasting._windows import ForecastWindows
 from loracast.ledger import Ledger
 from loracast.model import spending, work_sha256
@@ -84,13 +57,6 @@ class FitPlan:
     validation_rows: int = 64
 
 
-def _times(spread: tuple[float, ...], factor: float) -> tuple[float, ...]:
-    """Factors of a spread, () for none, all times one more."""
-    if factor == 1.0:
-        return spread
-    return tuple(factor * each for each in spread or (1.0,))
-
-
 class Engine:
     """A backbone with the codec's symbols bound to its tokens, adapted or not.
 
@@ -110,15 +76,7 @@ class Engine:
     ) -> None:
         self.backbone, self.codec = backbone, codec
         self.adapter, self.lora = adapter, lora
-        vocabulary = backbone.vocabulary
-        ids = symbol_ids(backbone.tokenizer, codec.alphabet)
-        bos = backbone.bos_full_id
-        self.task = ForecastTask(
-            codec,
-            [int(i) for i in vocabulary.to_model(ids)],
-            None if bos is None else int(vocabulary.to_model([bos])[0]),
-            backbone.positions,
-        )
+        self.task = task_of(backbone, codec)
         self.architecture = backbone.architecture
         self.manifest: AdapterManifest | None = None
         self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
@@ -138,10 +96,10 @@ class Engine:
             CodecError: unknown codec or option.
         """
         if codec is None:
-            codec = {"name": "continuous" if has_values(resolve_model(model)) else "compact"}
+            codec = default_codec(model)
         made = codec if isinstance(codec, Codec) else make_codec(**codec)
         backbone = load_backbone(model, random_start=random_start)
-        backbone.use_values(isinstance(made, ContinuousCodec), seed=random_start or 0)
+        backbone.use_values(shows_numbers(made), seed=random_start or 0)
         backbone.prune(symbol_ids(backbone.tokenizer, made.alphabet))
         return cls(backbone, made)
 
@@ -286,14 +244,14 @@ class Engine:
         return [slice(c, c + 1) for c in range(n_channels)]
 
     def window_steps(self, panel: Panel) -> int:
-        """Steps of a training window where nobody asked for a number; see `_shown`."""
-        return window_steps(self.task, panel)
+        """Steps of a training window where nobody asked for a number; see the task."""
+        return self.task.window_steps(panel)
 
     def default_context(self, values: np.ndarray) -> int:
-        """Last steps of a history (T, C) shown where nobody asked for a number; see `_shown`."""
+        """Last steps of a history (T, C) shown where nobody asked for a number; see the task."""
         made_for = 0 if self.manifest is None else self.manifest.context_steps
         groups = self.channel_groups(values.shape[1])
-        return min(default_context(self.task, values[:, group], made_for) for group in groups)
+        return min(self.task.default_context(values[:, group], made_for) for group in groups)
 
     def _pieces(self, contexts: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Series by series, and of each its groups of channels."""
@@ -303,17 +261,6 @@ class Engine:
     def prompts(self, contexts: Sequence[np.ndarray]) -> list[Prompt]:
         """Encoded contexts, every step of them; several a series where channels go apart."""
         return [self.task.prompt(piece) for piece in self._pieces(contexts)]
-
-    def _automata(self, prompts: Sequence[Prompt]) -> list[TokenAutomaton]:
-        made: dict[int, TokenAutomaton] = {}
-        for prompt in prompts:
-            if prompt.n_channels not in made:
-                made[prompt.n_channels] = TokenAutomaton.from_grammar(
-                    self.task.grammar(prompt.n_channels),
-                    self.task.token_ids,
-                    len(self.backbone.vocabulary.kept),
-                )
-        return [made[p.n_channels] for p in prompts]
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and decode steps cost."""
@@ -337,35 +284,29 @@ class Engine:
         convention: str = "exact",
         *,
         widen: bool | None = None,
+        shortest: bool = False,
     ) -> float:
-        """The most a forecast can cost, before it runs; arguments as in `sample`."""
-        most = self.work_flops(self._plan(self.prompts(contexts), horizon, samples), convention)
-        if self._widens(widen, samples):
-            pieces = self._pieces(contexts)
-            made = hindcasts(pieces, [""] * len(pieces))
-            most += self._hindcast_flops(self.prompts([h.context for h in made]), convention)
-        return most
+        """The most a forecast can cost, before it runs; arguments as in `sample`.
+
+        With `shortest`, the least: where the tokens of a step vary, the fewest of each.
+        """
+        pieces = self._pieces(contexts)
+        keys, widens = [""] * len(pieces), self._widens(widen, samples)
+        request = self.task.prepare(pieces, keys, horizon, samples, widen=widens)
+        return self._price(self.task.plan(request, shortest=shortest), convention)
+
+    def _price(self, works: Sequence[Work], convention: str) -> float:
+        return sum(self.work_flops(work, convention) for work in works)
 
     def _widens(self, widen: bool | None, samples: int) -> bool:
-        """Whether hindcasts are made: by default of an adapted model that samples numbers."""
-        if widen and not self.task.continuous:
+        """Whether hindcasts are made: by default of an adapted model, where bands are widened."""
+        if widen and not self.task.widens:
             raise ConfigError(
                 f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
                 "are sampled: use codec 'continuous', or leave widen out"
             )
         wanted = self.adapter is not None if widen is None else widen
-        return wanted and self.task.continuous and samples > 1
-
-    def _hindcast_flops(self, prompts: Sequence[Prompt], convention: str) -> float:
-        if not prompts:
-            return 0.0
-        return self.work_flops(self._plan(prompts, HINDCAST_STEPS, HINDCAST_SAMPLES), convention)
-
-    def _plan(self, prompts: Sequence[Prompt], horizon: int, samples: int) -> Work:
-        lengths = [len(p.ids) for p in prompts]
-        if self.task.continuous:
-            return plan_values(lengths, horizon, n_samples=samples)
-        return plan_work(lengths, self._automata(prompts), horizon, n_samples=samples)
+        return wanted and self.task.widens and samples > 1
 
     def sample(
         self,
@@ -420,58 +361,9 @@ class Engine:
         if parts > 1:
             keys = [f"{key}/{part}" for key in keys for part in range(parts)]
             progress = None if progress is None else told_together(parts, progress)
-        prompts = self.prompts(contexts)
-        check_positions(self.task, prompts, [len(p) for p in pieces], keys, horizon)
-        limits = [
-            path_limits(piece, horizon, logs=self.codec.shows_logs(prompt.state))
-            for piece, prompt in zip(pieces, prompts, strict=True)
-        ]
-        if self.task.continuous:
-            limits = [self.task.scaled(x, p) for x, p in zip(limits, prompts, strict=True)]
-        for limit, prompt in zip(limits, prompts, strict=True):
-            if prompt.constant is not None:  # forecast as it is, whatever is sampled for it
-                limit[:, np.isfinite(prompt.constant)] = np.array([[-np.inf], [np.inf]])
-        made = hindcasts(pieces, keys) if self._widens(widen, samples) else []
-        before = self.prompts([h.context for h in made])
-
-        def run() -> Any:
-            if self.task.continuous:
-                return sample_values(
-                    self.backbone.model,
-                    prompts,
-                    horizon,
-                    n_samples=samples,
-                    seed=seed,
-                    keys=keys,
-                    temperature=temperature,
-                    progress=progress,
-                    limits=limits,
-                )
-            return sample_paths(
-                self.backbone.model,
-                [p.ids for p in prompts],
-                self._automata(prompts),
-                horizon,
-                n_samples=samples,
-                seed=seed,
-                keys=keys,
-                temperature=temperature,
-                progress=progress,
-            )
-
-        def hindcast() -> list[np.ndarray]:
-            if not made:
-                return []
-            return sample_values(
-                self.backbone.model,
-                before,
-                HINDCAST_STEPS,
-                n_samples=HINDCAST_SAMPLES,
-                seed=seed,
-                keys=[h.key for h in made],
-                temperature=temperature,
-            ).paths
-
+        widens = self._widens(widen, samples)
+        request = self.task.prepare(pieces, keys, horizon, samples, widen=widens)
+        check_positions(self.task, request)
         work = {
             "model": self.identity(),
             "keys": tuple(keys),
@@ -479,35 +371,24 @@ class Engine:
             "samples": samples,
             "seed": seed,
             "temperature": temperature,
-            "hindcasts": len(made),
+            "hindcasts": len(request.hindcasts),
         }
         key = f"{stage}/generate/{work_sha256(work, contexts)}"
         with spending(ledger) as paying:
-            looking_back = self._hindcast_flops(before, paying.convention)
-            most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)
-            most += looking_back
+            most = self._price(self.task.plan(request), paying.convention)
             with paying.charge(key, most, stage=stage, kind=kind) as charge:
-                sampled, known = run(), hindcast()
-                charge.flops = self.work_flops(sampled, paying.convention) + looking_back
-        drawn, touched = [], []
-        if self.task.continuous:
-            truth = [self.task.scaled(h.truth, p) for h, p in zip(made, before, strict=True)]
-            factors = context_factors(len(pieces), made, known, truth, self.spread)
-            for z, met, prompt, limit, factor in zip(
-                sampled.paths, sampled.held, prompts, limits, factors, strict=True
-            ):
-                inside, again = hold(widened(z, _times(self.spread, factor)), limit)
-                drawn.append(self.task.values(inside, prompt))
-                touched.append(met | again)
-        else:
-            for paths, prompt, limit in zip(sampled.paths, prompts, limits, strict=True):
-                parsed = np.stack([self.task.parse(path, prompt) for path in paths])
-                inside, met = hold(parsed, limit)
-                drawn.append(inside)
-                touched.append(met)
-        series = range(0, len(drawn), parts)
-        self.held_paths = int(sum(np.any(touched[n : n + parts], axis=0).sum() for n in series))
-        return np.stack([np.concatenate(drawn[n : n + parts], axis=-1) for n in series])
+                drawn = self.task.sample(
+                    self.backbone.model,
+                    request,
+                    seed=seed,
+                    temperature=temperature,
+                    progress=progress,
+                )
+                charge.flops = self._price(drawn, paying.convention)
+        values, met = self.task.read(request, drawn, self.spread)
+        series = [slice(n, n + parts) for n in range(0, len(values), parts)]
+        self.held_paths = int(sum(np.any(met[part], axis=0).sum() for part in series))
+        return np.stack([np.concatenate(values[part], axis=-1) for part in series])
 
     def save(
         self,

@@ -120,7 +120,7 @@ def run_fit(
         ConfigError, DataError, StorageError: see `Forecaster.fit`.
     """
     started = time.monotonic()
-    held = hold_out(panel, calibrate=engine.task.continuous)
+    held = hold_out(panel, calibrate=engine.task.widens)
     engine = calibrated(engine, held.train.values)
     plan = plan_for(engine, held.train)
     digest = data_sha256(panel)

@@ -6,13 +6,13 @@ chosen the checkpoint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from loracast.forecasting._engine import Engine, FitPlan
 from loracast.series import Panel
-from loracast.training import IGNORED, Example
+from loracast.training import Example
 
 __all__ = ["HoldOut", "calibration_series", "hold_out", "plan_for", "validation_examples"]
 
@@ -144,26 +144,9 @@ def validation_examples(engine: Engine, held: HoldOut, plan: FitPlan) -> list[Ex
         # Where the unseen part is longer than a window, the scale still needs a context.
         context = max(seen - start, min(plan.context_steps, len(values) - start - 1))
         window = values[start:]
-        known = window[:context]
-        if not np.isfinite(known).any(axis=0).all():
+        if not np.isfinite(window[:context]).any(axis=0).all():
             continue
-        example = engine.task.example(window, context)
-        if example.numbers is not None:
-            asked = max(1, seen - start)
-            if np.isfinite(window[asked:]).any():
-                numbers = replace(example.numbers, asked_from=asked)
-                examples.append(replace(example, numbers=numbers))
-            continue
-        labels = example.labels.copy()
-        if seen > start:
-            unseen = _n_symbols(engine, window, known) - _n_symbols(
-                engine, window[: seen - start], known
-            )
-            labels[: len(labels) - unseen] = IGNORED
-        if (labels != IGNORED).any():
-            examples.append(replace(example, labels=labels))
+        example = engine.task.asking_from(window, context, seen - start)
+        if example is not None:
+            examples.append(example)
     return examples
-
-
-def _n_symbols(engine: Engine, values: np.ndarray, context: np.ndarray) -> int:
-    return len(engine.codec.encode(values, engine.codec.fit(context)).symbols)

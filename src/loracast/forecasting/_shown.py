@@ -1,27 +1,22 @@
-"""What a model is shown: how many steps, in how many tokens, and whether it knows the codec.
+"""What a model can be shown: whether it knows the codec, and whether it has positions enough.
 
-Who asks for a context is shown exactly that, as far as the model has positions. Where nobody asks,
-as many steps are shown as the embedded base was pretrained on, less a horizon, and windows for
-training are as long as that; other models are shown no more by default, for the cost (assumption).
+Who asks for a context is shown exactly that, or refused. Where nobody asks, the task says how many
+steps: as many as the embedded base was pretrained on, less a horizon, and windows for training as
+long as that; other models are shown no more by default, for the cost (assumption).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
 from loracast.backbone import Backbone
 from loracast.codec import Codec, make_codec
 from loracast.errors import DataError
-from loracast.forecasting._task import ForecastTask, Prompt
-from loracast.series import Panel
+from loracast.forecasting._task import ForecastTask, Request
 
-__all__ = ["check_positions", "default_context", "misfit", "told_together", "window_steps"]
+__all__ = ["check_positions", "misfit", "told_together"]
 
-WINDOW_TOKENS, PROMPT_TOKENS = 560, 440  # of digit text
-WINDOW_STEPS, PROMPT_STEPS = 192, 160  # of numbers, one position a step
-_SERIES_COUNTED = 64  # that are looked at for the tokens of a step
 _BENDS = ("transform", "reach", "headroom")  # options that change values, not the kind of text
 
 
@@ -47,71 +42,18 @@ def misfit(backbone: Backbone, codec: Codec) -> str:
     )
 
 
-def window_steps(task: ForecastTask, panel: Panel) -> int:
-    """Steps of a training window where nobody asked for a number, at least 2.
-
-    Of digit text, as many as fit 560 tokens, counted in the text of these very series.
-    """
-    if task.continuous:
-        return WINDOW_STEPS
-    width = max(
-        (_step_tokens(task, v).mean() for v in panel.values[:_SERIES_COUNTED] if _scalable(v)),
-        default=float(task.grammar(panel.n_channels).max_symbols_per_step),
-    )
-    return max(2, int((WINDOW_TOKENS - 1) / width))
-
-
-def default_context(task: ForecastTask, values: np.ndarray, made_for: int = 0) -> int:
-    """How many of the last steps of a history (T, C) are shown where nobody asked for a number.
-
-    160 steps of numbers, or as much digit text as 440 tokens hold, counted in this history's own
-    text; and no fewer than an adapter was made for.
-    """
-    if task.continuous:
-        return min(len(values), max(PROMPT_STEPS, made_for))
-    tail = values[-PROMPT_TOKENS:]
-    if _scalable(tail):
-        fitting = int((np.cumsum(_step_tokens(task, tail)[::-1]) <= PROMPT_TOKENS).sum())
-    else:
-        fitting = PROMPT_TOKENS // task.grammar(values.shape[1]).max_symbols_per_step
-    return min(len(values), max(2, fitting, made_for))
-
-
-def _step_tokens(task: ForecastTask, values: np.ndarray) -> np.ndarray:
-    """(T,) tokens of each step of a series, scaled from itself."""
-    state = task.codec.fit(values)
-    rows = (task.codec.encode(values[t : t + 1], state) for t in range(len(values)))
-    return np.array([len(row.symbols) for row in rows])
-
-
-def _scalable(values: np.ndarray) -> bool:
-    return bool(np.isfinite(values).any(axis=0).all())
-
-
-def check_positions(
-    task: ForecastTask,
-    prompts: Sequence[Prompt],
-    steps: Sequence[int],
-    keys: Sequence[str],
-    horizon: int,
-) -> None:
+def check_positions(task: ForecastTask[Any], request: Request) -> None:
     """Refuse contexts that, with the longest forecast they may get, exceed the model's positions.
-
-    Args:
-        task: its positions and its codec.
-        prompts: N encoded contexts.
-        steps: N lengths in steps.
-        keys: N names of series.
-        horizon: H.
 
     Raises:
         DataError: such a context, with the longest one that fits.
     """
     if task.positions is None:
         return
-    for prompt, shown, key in zip(prompts, steps, keys, strict=True):
-        width = 1 if task.continuous else task.grammar(prompt.n_channels).max_symbols_per_step
-        tokens, ahead = len(prompt.ids), horizon * width
+    horizon = request.horizon
+    for prompt, key in zip(request.prompts, request.keys, strict=True):
+        shown, tokens = prompt.n_steps, len(prompt.ids)
+        ahead = horizon * task.longest_step(prompt.n_channels)
         if tokens + ahead <= task.positions:
             continue
         room = int((task.positions - ahead) * shown / tokens)

@@ -1,21 +1,35 @@
-"""The forecasting task: a context becomes a prompt, sampled tokens become a path of numbers.
+"""The forecasting task: the one way in which numbers go to a model and come back from it.
 
-Knows a codec and which token stands for each of its symbols; knows neither the model nor how it
-is trained.
+    windows  --example--> training sequences
+    contexts --prepare--> Request --plan--> work, at most
+                             |----sample (model)--> paths as drawn --read--> values, held in limits
+
+Shown as digits (`_digits`) or as numbers (`_continuous`); which of the two, `_shows` chooses.
+Knows a codec and which token stands for each of its symbols; not how a model is trained, and
+nothing of ledgers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from loracast.codec import Codec, ContinuousCodec, Encoded, Grammar, State
+from loracast.backbone import Numbers
+from loracast.codec import Codec, State
+from loracast.decoding import Work
 from loracast.errors import CodecError, DataError
-from loracast.training import IGNORED, Example, Numbers
+from loracast.forecasting._bounds import path_limits
+from loracast.forecasting._hindcast import Hindcast
+from loracast.series import Panel
+from loracast.training import Example
 
-__all__ = ["ForecastTask", "Prompt", "constant_values"]
+__all__ = ["ForecastTask", "Prompt", "Request", "constant_values"]
+
+Drawn = TypeVar("Drawn", bound=Work)
 
 
 @dataclass(frozen=True)
@@ -27,10 +41,43 @@ class Prompt:
     """
 
     ids: np.ndarray
+    numbers: Numbers | None
     state: State
-    n_channels: int
-    numbers: Numbers | None = None
-    constant: np.ndarray | None = None
+    n_steps: int
+    constant: np.ndarray
+
+    @property
+    def n_channels(self) -> int:
+        """C."""
+        return len(self.state.scale)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A forecast as it is asked of a model.
+
+    Args:
+        prompts: N encoded contexts.
+        keys: N names; the draw of a series depends on (seed, key, sample) alone.
+        horizon: H steps.
+        samples: S paths a series.
+        limits: N arrays (2, C) that paths are held in, as `ForecastTask.scaled` has them.
+        hindcasts: forecasts of what is known already, of any of the series.
+        back: how those are asked, None without any.
+    """
+
+    prompts: Sequence[Prompt]
+    keys: Sequence[str]
+    horizon: int
+    samples: int
+    limits: Sequence[np.ndarray] = ()
+    hindcasts: Sequence[Hindcast] = ()
+    back: Request | None = None
+
+    @property
+    def lengths(self) -> list[int]:
+        """Positions of each prompt."""
+        return [len(prompt.ids) for prompt in self.prompts]
 
 
 def constant_values(context: np.ndarray) -> np.ndarray:
@@ -50,15 +97,19 @@ def constant_values(context: np.ndarray) -> np.ndarray:
     return out
 
 
-class ForecastTask:
-    """Windows in, prompts and training examples out; sampled tokens in, values out.
+class ForecastTask(ABC, Generic[Drawn]):
+    """Windows in, training examples out; contexts in, requests out; sampled paths in, values out.
+
+    `widens` says whether the bands of its samples can be drawn apart.
 
     Args:
-        codec: how numbers become symbols.
+        codec: how numbers are shown.
         token_ids: (A,) the model's token id of each symbol of the codec's alphabet.
         bos: the model's token that starts a document, or None.
         positions: the longest sequence the model has positions for; None where it has no limit.
     """
+
+    widens: ClassVar[bool]
 
     def __init__(
         self,
@@ -74,12 +125,37 @@ class ForecastTask:
             )
         self.codec = codec
         self.token_ids = np.asarray(token_ids, dtype=np.int64)
-        self.bos, self.positions = bos, positions
-        self._symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
+        self.positions = positions
+        self._head = np.array([] if bos is None else [bos], dtype=np.int64)
 
-    @property
-    def _head(self) -> np.ndarray:
-        return np.array([] if self.bos is None else [self.bos], dtype=np.int64)
+    @abstractmethod
+    def _shown(self, values: np.ndarray, state: State) -> tuple[np.ndarray, Numbers | None]:
+        """Token ids (L,) of values (T, C) behind the head, and the numbers that stand there."""
+
+    @abstractmethod
+    def _labels(self, ids: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """(L,) what is to be learnt of a window (T, C) in ids (L,), head included."""
+
+    @abstractmethod
+    def longest_step(self, n_channels: int) -> int:
+        """Tokens of a forecast step of C channels, at most."""
+
+    @abstractmethod
+    def window_steps(self, panel: Panel) -> int:
+        """Steps of a training window where nobody asked for a number, at least 2."""
+
+    @abstractmethod
+    def default_context(self, values: np.ndarray, made_for: int = 0) -> int:
+        """How many of the last steps of a history (T, C) are shown where nobody asked for a number.
+
+        Args:
+            values: the history.
+            made_for: steps of context that an adapter was made for, which are the fewest.
+        """
+
+    @abstractmethod
+    def asking_from(self, window: np.ndarray, context_steps: int, first: int) -> Example | None:
+        """As `example`, the loss over the steps from `first` on; None where it asks for nothing."""
 
     def prompt(self, context: np.ndarray) -> Prompt:
         """Encode a context (T, C), scaled from itself alone.
@@ -88,17 +164,9 @@ class ForecastTask:
             CodecError: a context the codec cannot scale (for example, nothing but NaN).
         """
         state = self.codec.fit(context)
-        encoded = self.codec.encode(context, state)
-        ids = np.concatenate([self._head, self.token_ids[encoded.symbols]])
-        return Prompt(
-            ids, state, context.shape[1], self._numbers(encoded), constant_values(context)
-        )
-
-    def _numbers(self, encoded: Encoded) -> Numbers | None:
-        if encoded.values is None:
-            return None
-        assert isinstance(self.codec, ContinuousCodec)
-        return Numbers(len(self._head), encoded.values, self.codec.statics(encoded.state))
+        ids, numbers = self._shown(context, state)
+        ids = np.concatenate([self._head, ids])
+        return Prompt(ids, numbers, state, len(context), constant_values(context))
 
     def example(self, window: np.ndarray, context_steps: int) -> Example:
         """A training sequence: a window (T, C), scaled from its first `context_steps` steps.
@@ -115,71 +183,101 @@ class ForecastTask:
                 f"got a context of {context_steps} steps in a window of {len(window)}; "
                 f"expected 1 to {len(window)}"
             )
-        state = self.codec.fit(window[:context_steps])
-        encoded = self.codec.encode(window, state)
-        symbols = encoded.symbols
-        ids = np.concatenate([self._head, self.token_ids[symbols]])
+        ids, numbers = self._shown(window, self.codec.fit(window[:context_steps]))
+        ids = np.concatenate([self._head, ids])
         if self.positions is not None and len(ids) > self.positions:
             raise DataError(
                 f"got a training window of {len(window)} steps in {len(ids)} tokens; expected at "
                 f"most {self.positions}, the model's positions: train on shorter windows (context "
                 "and horizons of a recipe), or choose a codec with fewer tokens a step"
             )
-        numbers = self._numbers(encoded)
-        if numbers is not None:
-            return Example(ids, np.full_like(ids, IGNORED), numbers)
-        labels = ids.copy()
-        if self.bos is not None:
-            labels[0] = IGNORED
-        if np.isnan(window).any():
-            illegal = np.ones(len(self.codec.alphabet), dtype=bool)
-            grammar = self.grammar(window.shape[1])
-            illegal[(grammar.next_state >= 0).any(axis=0)] = False
-            labels[len(self._head) :][illegal[symbols]] = IGNORED
-        return Example(ids=ids, labels=labels)
+        return Example(ids, self._labels(ids, window), numbers)
 
-    def grammar(self, n_channels: int) -> Grammar:
-        """Which symbols may follow in a forecast of C channels."""
-        return self.codec.grammar(n_channels)
-
-    @property
-    def continuous(self) -> bool:
-        """Whether the model is shown numbers, and answers with distributions of numbers."""
-        return isinstance(self.codec, ContinuousCodec)
-
-    def values(self, paths: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled normalised paths (..., H, C) -> values (..., H, C) in original units.
-
-        A channel that never moved stays where it is: what a scaling makes of no spread at all,
-        noise in proportion to the level, is no forecast.
-        """
-        assert isinstance(self.codec, ContinuousCodec)
-        return _held(self.codec.decode_values(paths, prompt.state), prompt)
-
+    @abstractmethod
     def scaled(self, values: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Values (H, C) in the normalised units of a continuous prompt, float64."""
-        shown = self.codec.encode(values, prompt.state).values
-        assert shown is not None
-        return shown.astype(np.float64)
+        """Values (H, C) in the units that paths are held in: digits are once they are read."""
 
-    def parse(self, path: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Sampled model tokens (L,) -> values (H, C) in original units; constants as in `values`.
+    def prepare(
+        self,
+        contexts: Sequence[np.ndarray],
+        keys: Sequence[str],
+        horizon: int,
+        samples: int,
+        *,
+        widen: bool = False,  # noqa: ARG002
+    ) -> Request:
+        """All that decoding needs to know of N contexts.
+
+        Args:
+            contexts: N arrays (T_n, C_n), NaN where a value is missing.
+            keys: N names.
+            horizon: H.
+            samples: S.
+            widen: hindcast the contexts' own last steps too, of a task that `widens`.
 
         Raises:
-            CodecError: a token that stands for no symbol, or symbols out of grammar.
+            CodecError: a context the codec cannot scale.
         """
-        try:
-            symbols = np.array([self._symbol_of[int(t)] for t in path], dtype=np.int64)
-        except KeyError as error:
-            raise CodecError(
-                f"got token {error.args[0]} in a forecast; it stands for no symbol of codec "
-                f"{self.codec.name!r}"
-            ) from error
-        return _held(self.codec.decode(symbols, prompt.state), prompt)
+        prompts = [self.prompt(context) for context in contexts]
+        limits = [self._limits(c, p, horizon) for c, p in zip(contexts, prompts, strict=True)]
+        return Request(prompts, keys, horizon, samples, limits)
 
+    def _limits(self, context: np.ndarray, prompt: Prompt, horizon: int) -> np.ndarray:
+        """(2, C); none for a constant channel, which stays as it is whatever is sampled for it."""
+        logs = self.codec.shows_logs(prompt.state)
+        limits = self.scaled(path_limits(context, horizon, logs=logs), prompt)
+        limits[:, np.isfinite(prompt.constant)] = np.array([[-np.inf], [np.inf]])
+        return limits
 
-def _held(values: np.ndarray, prompt: Prompt) -> np.ndarray:
-    """Values (..., H, C) with the constant channels at their value."""
-    if prompt.constant is None or np.isnan(prompt.constant).all():
-        return values
-    return np.where(np.isnan(prompt.constant), values, prompt.constant)
+    @abstractmethod
+    def plan(self, request: Request, *, shortest: bool = False) -> tuple[Work, ...]:
+        """What decoding a request will take at most; of the hindcasts apart.
+
+        Args:
+            request: of `prepare`.
+            shortest: what it takes at least, where the tokens of a step vary.
+        """
+
+    @abstractmethod
+    def sample(
+        self,
+        model: Any,
+        request: Request,
+        *,
+        seed: int,
+        temperature: float,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[Drawn, ...]:
+        """Sample a request's paths with a model; each part is also the work that it took.
+
+        Args:
+            model: a causal LM in evaluation mode.
+            request: of `prepare`.
+            seed: of the draws.
+            temperature: of the sampling.
+            progress: called with the number of steps just completed, N x S x H in all.
+        """
+
+    @abstractmethod
+    def read(
+        self, request: Request, drawn: Sequence[Drawn], spread: tuple[float, ...]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """What was sampled as numbers.
+
+        Args:
+            request: of `prepare`.
+            drawn: of `sample`.
+            spread: calibrated factors by which bands are drawn apart, () for none.
+
+        Returns:
+            [N] values (S, H, C) in original units, and [N] (S,) whether a path met a limit.
+        """
+
+    def _held(self, values: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Values (..., H, C) with the channels that never moved where they are.
+
+        What a scaling makes of no spread at all, noise in proportion to the level, is no forecast.
+        """
+        if np.isnan(prompt.constant).all():
+            return values
+        return np.where(np.isnan(prompt.constant), values, prompt.constant)

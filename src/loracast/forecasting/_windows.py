@@ -7,6 +7,7 @@ exactly the batches that an uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class ForecastWindows:
 
     def __init__(
         self,
-        task: ForecastTask,
+        task: ForecastTask[Any],
         panel: Panel,
         *,
         window_steps: int,

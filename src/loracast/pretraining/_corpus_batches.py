@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 from loracast.annotation import AnnotationTask, describe_chunk
 from loracast.backbone import Backbone, symbol_ids
 from loracast.codec import make_codec
-from loracast.forecasting import ForecastTask
+from loracast.forecasting import ForecastTask, forecast_task
 from loracast.synthetic import corpus_chunk
 from loracast.training import Example
 
@@ -98,7 +98,7 @@ class CorpusBatches:
         self._pools: dict[int, tuple[int, list[list[Example]]]] = {}
         self._tasks = [self._task(k) for k in kinds]
 
-    def _task(self, kind: Kind) -> ForecastTask | AnnotationTask:
+    def _task(self, kind: Kind) -> ForecastTask[Any] | AnnotationTask:
         base = self.base
         if isinstance(kind, Described):
             return AnnotationTask(
@@ -111,7 +111,7 @@ class CorpusBatches:
             )
         codec = make_codec(**kind.codec)
         ids = symbol_ids(base.tokenizer, codec.alphabet)
-        return ForecastTask(codec, [int(i) for i in ids], base.bos_full_id)
+        return forecast_task(codec, [int(i) for i in ids], base.bos_full_id)
 
     def batch(self, step: int) -> list[Example]:
         """The examples of training step `step`, from 0."""
@@ -139,7 +139,7 @@ class CorpusBatches:
         return corpus_chunk(self.seed + 1000 * which, index, n, steps=_STEPS)
 
     def _example(
-        self, task: ForecastTask, values: np.ndarray, steps: int, rng: np.random.Generator
+        self, task: ForecastTask[Any], values: np.ndarray, steps: int, rng: np.random.Generator
     ) -> Example | None:
         start = int(rng.integers(0, max(1, len(values) - steps + 1)))
         window = values[start : start + steps]
@@ -158,7 +158,7 @@ class CorpusBatches:
         assert isinstance(task, ForecastTask)
         examples: list[Example] = []
         for values in self._windows(which, index, kind.rows * _POOL * 5 // 4):
-            width = task.grammar(values.shape[1]).max_symbols_per_step
+            width = task.longest_step(values.shape[1])
             made = self._example(task, values, (kind.tokens - 1) // width, rng)
             if made is not None:
                 examples.append(made)

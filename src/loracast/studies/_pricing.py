@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from loracast.adapters import AdapterConfig
-from loracast.codec import Grammar, make_codec
-from loracast.decoding import TokenAutomaton, plan_work
+from loracast.codec import make_codec
 from loracast.flops import Architecture, LoraSpec, PlannedStage
 from loracast.forecasting import Engine
 from loracast.studies._data import StudyData, load_data
@@ -28,7 +27,7 @@ from loracast.training import Example, Meter, TrainConfig
 if TYPE_CHECKING:
     from loracast.ledger import Ledger
 
-__all__ = ["CALIBRATION_SAMPLES", "Pricer", "shortest", "training_flops", "validation_count"]
+__all__ = ["CALIBRATION_SAMPLES", "Pricer", "training_flops", "validation_count"]
 
 # Batches priced one by one; of a longer stage, so many spread over it. Rows of one length cost
 # the same in every batch, so this matters to ragged series and codecs of varying width alone.
@@ -64,25 +63,6 @@ def training_flops(meter: Meter, source: Batches, training: TrainConfig) -> floa
     priced = np.unique(np.linspace(0, steps - 1, min(steps, PRICED_BATCHES)).round().astype(int))
     each = np.mean([meter.step_flops(source.batch(int(step))) for step in priced])
     return float(steps * each + validation_count(training) * meter.validation_flops)
-
-
-def shortest(grammar: Grammar) -> Grammar:
-    """The grammar left with the shortest ways through a time step, where widths vary."""
-    legal = grammar.next_state >= 0
-    distance = np.full(len(legal), np.inf)
-    for _ in range(len(legal)):
-        beyond = np.where(grammar.ends_step, 0.0, distance[grammar.next_state])
-        distance = np.where(legal, 1 + beyond, np.inf).min(axis=1)
-    beyond = np.where(grammar.ends_step, 0.0, distance[grammar.next_state])
-    kept = legal & (1 + beyond == distance[:, None])
-    width = int(distance[grammar.start])
-    # States off the shortest way are reached no more; only the way from the start counts.
-    return Grammar(
-        np.where(kept, grammar.next_state, -1).astype(grammar.next_state.dtype),
-        grammar.ends_step & kept,
-        grammar.start,
-        width,
-    )
 
 
 @dataclass(frozen=True)
@@ -224,7 +204,7 @@ class Pricer:
         """The series kept back forecast once; nothing where the codec has no use for it."""
         recipe, kept = self.recipe, self.data.calibration
         total = 0.0
-        if kept is not None and self.engine.task.continuous:
+        if kept is not None and self.engine.task.widens:
             contexts = [v[: recipe.context] for v in kept.values if len(v) > recipe.context]
             with self._with(adapter) as engine:
                 if contexts:
@@ -267,19 +247,10 @@ class Pricer:
     ) -> tuple[float, float]:
         """The most and the least that a forecast costs."""
         recipe = self.recipe
-        most = least = engine.forecast_flops(
-            contexts, recipe.horizon, samples, recipe.convention, widen=widen
-        )
-        grammar = engine.task.grammar(self.data.evaluated.n_channels)
-        short = shortest(grammar)
-        if short.max_symbols_per_step < grammar.max_symbols_per_step:
-            work = plan_work(
-                [len(prompt.ids) for prompt in engine.prompts(contexts)],
-                TokenAutomaton.from_grammar(
-                    short, engine.task.token_ids, len(engine.backbone.vocabulary.kept)
-                ),
-                recipe.horizon,
-                n_samples=samples,
+        most, least = (
+            engine.forecast_flops(
+                contexts, recipe.horizon, samples, recipe.convention, widen=widen, shortest=fewest
             )
-            least = engine.work_flops(work, recipe.convention)
+            for fewest in (False, True)
+        )
         return most, min(least, most)

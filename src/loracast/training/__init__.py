@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loracast.training._config import TrainConfig, rising_shares
-from loracast.training._example import IGNORED, Example, Numbers, SoftLabel
+from loracast.training._example import IGNORED, Example, SoftLabel
 from loracast.training._loop import BatchSource, Progress, TrainResult, train
 from loracast.training._machine import Machine, bf16_pays, machine_facts, resolved_precision
 from loracast.training._meter import Meter
@@ -15,7 +15,6 @@ __all__ = [
     "Example",
     "Machine",
     "Meter",
-    "Numbers",
     "Progress",
     "Quiet",
     "SoftLabel",

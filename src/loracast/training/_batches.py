@@ -1,7 +1,6 @@
 """Examples of any length into one rectangular batch, padded on the left.
 
-Knows ids, not what they mean. Left padding with position ids that start at the first real token:
-right padding breaks Qwen (Mao 2025, figure 4).
+Knows ids, not what they mean. Position ids start at the first real token.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from loracast.backbone import NumberBatch, number_batch
+from loracast.backbone import NumberBatch, left_padded, number_batch
 from loracast.training._example import IGNORED, Example
 
 __all__ = ["Batch", "SoftTargets", "collate", "padded_length"]
@@ -73,15 +72,12 @@ def padded_length(examples: Sequence[Example]) -> int:
 def collate(examples: Sequence[Example], device: torch.device) -> Batch:
     """Pad examples on the left to `padded_length`."""
     length = padded_length(examples)
-    ids = np.zeros((len(examples), length), dtype=np.int64)
-    labels = np.full((len(examples), length), IGNORED, dtype=np.int64)
-    mask = np.zeros((len(examples), length), dtype=np.int64)
-    for row, example in enumerate(examples):
-        start = length - len(example)
-        ids[row, start:] = example.ids
+    ids, mask = left_padded([e.ids for e in examples], length)
+    pads = [length - len(e) for e in examples]
+    labels = np.full(ids.shape, IGNORED, dtype=np.int64)
+    for row, (example, pad) in enumerate(zip(examples, pads, strict=True)):
         # The first token has nothing before it but, in a padded row, padding: no target.
-        labels[row, start + 1 :] = example.labels[1:]
-        mask[row, start:] = 1
+        labels[row, pad + 1 :] = example.labels[1:]
     padded = not mask.all()
     positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
 
@@ -93,21 +89,7 @@ def collate(examples: Sequence[Example], device: torch.device) -> Batch:
         labels=tensor(labels),
         attention_mask=tensor(mask) if padded else None,
         position_ids=tensor(positions) if padded else None,
-        numbers=number_batch(
-            [
-                None
-                if e.numbers is None
-                else (
-                    length - len(e) + e.numbers.start,
-                    e.numbers.values,
-                    e.numbers.statics,
-                    e.numbers.asked_from,
-                )
-                for e in examples
-            ],
-            length,
-            device,
-        ),
+        numbers=number_batch([e.numbers for e in examples], pads, length, device),
         soft=_soft_targets(examples, length, device),
     )
 

@@ -6,27 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["IGNORED", "Example", "Numbers", "SoftLabel"]
+from loracast.backbone import Numbers
+
+__all__ = ["IGNORED", "Example", "SoftLabel"]
 
 # torch.nn.functional.cross_entropy leaves this label out.
 IGNORED = -100
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A series shown as numbers inside a sequence of tokens: T positions in one stretch.
-
-    Args:
-        start: the first of them; `ids` there hold a place only.
-        values: (T, C) float32 normalised, NaN where missing.
-        statics: (C, F) float32, what the scaling took away.
-        asked_from: the first step that training asks for, 1 or more; T and more asks for none.
-    """
-
-    start: int
-    values: np.ndarray
-    statics: np.ndarray
-    asked_from: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from loracast.backbone import History, NumberBatch, text_body, values_of
-from loracast.errors import ModelError
+from loracast.backbone import History, NumberBatch, embed_mixed, text_body, values_of
 from loracast.training._attention import short_attention
 from loracast.training._batches import Batch, SoftTargets
 from loracast.training._example import IGNORED
@@ -79,16 +78,13 @@ def _softened(logits: torch.Tensor, labels: torch.Tensor, soft: SoftTargets) -> 
 def _mixed_loss(
     model: Any, batch: Batch, numbers: NumberBatch, noise: float
 ) -> tuple[torch.Tensor, int]:
-    interface = values_of(model)
-    if interface is None:
-        raise ModelError("got numbers for a model without a value interface; attach one first")
     z = numbers.values
     if noise > 0:
         z = z + noise * torch.randn_like(z)
     history = History.of(z)
-    shown = interface.embed(history, numbers.observed, numbers.present, numbers.statics)
-    tokens = model.get_input_embeddings()(batch.input_ids)
-    inputs = torch.where(numbers.is_value[..., None], shown.to(tokens.dtype), tokens)
+    inputs = embed_mixed(model, batch.input_ids, numbers, history)
+    interface = values_of(model)
+    assert interface is not None
     hidden = text_body(model)(
         inputs_embeds=inputs,
         attention_mask=batch.attention_mask,
@@ -99,8 +95,7 @@ def _mixed_loss(
     count = 0
     if numbers.any_target:
         mixture = interface.distribution(hidden, History(history.values[:, :-1]), numbers.statics)
-        unit = numbers.statics[:, None, :, 2].exp()
-        nll = mixture.nll(numbers.values[:, 1:], unit)
+        nll = mixture.nll(numbers.values[:, 1:], numbers.step)
         total = total + nll[numbers.targets[:, 1:]].sum()
         count += int(numbers.targets[:, 1:].sum())
     asked = batch.labels[:, 1:] != IGNORED
