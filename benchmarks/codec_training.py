@@ -55,8 +55,7 @@ def measure(
             weight_decay=0.05, eval_every=0, checkpoint_every=100_000,
         )  # fmt: skip
         with Ledger(Path(work) / "ledger.sqlite", 1e18, "exact") as ledger:
-            meter = engine.meter(ledger, "price")
-            step = meter.step_flops(engine.windows(train, plan, 8, 0).batch(0))
+            step = engine.pricer().step_flops(engine.windows(train, plan, 8, 0).batch(0))
             config = config.model_copy(update={"steps": int(flops / step)})
             started = time.monotonic()
             result = engine.fit(

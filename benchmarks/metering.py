@@ -27,14 +27,14 @@ from loracast.adapters import AdapterConfig
 from loracast.forecasting import Engine, FitPlan
 from loracast.ledger import Ledger
 from loracast.synthetic import generate_lotka_volterra
-from loracast.training import Example, Meter, TrainConfig, train
+from loracast.training import Example, Meter, StepPricer, TrainConfig, train
 
 
 class Unmetered(Meter):
     """Grants everything and writes nothing."""
 
-    def __init__(self, stage: str) -> None:
-        self.stage, self.optimizer = stage, "adamw"
+    def __init__(self, pricer: StepPricer, stage: str) -> None:
+        self.pricer, self.stage = pricer, stage
 
     remaining_flops = 0.0
 
@@ -96,9 +96,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 ledger = Ledger(folder / "ledger.sqlite", 1e16)
-                meter: Meter = Unmetered("final")
+                meter: Meter = Unmetered(engine.pricer(), "final")
                 if kind == "metered":
-                    meter = Timed(ledger, "final", engine.architecture, engine.lora)
+                    meter = Timed(engine.pricer(), ledger, "final")
                 tick = time.perf_counter()
                 train(
                     engine.backbone.model,

@@ -43,9 +43,9 @@ from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
 from loracast.decoding import Guide, Guided, Work, guided_answers, plan_guided
 from loracast.errors import AnnotationError, ModelError
 from loracast.flops import LoraSpec, get_convention
-from loracast.ledger import Ledger
+from loracast.ledger import Key, Ledger
 from loracast.model import spending, work_sha256
-from loracast.training import Meter
+from loracast.training import StepPricer
 
 __all__ = ["AnnotationEngine", "Answer"]
 
@@ -201,22 +201,13 @@ class AnnotationEngine:
             self.backbone.model.eval()
             self.lora = None
 
-    def meter(
-        self,
-        ledger: Ledger,
-        stage: str,
-        validation: Sequence[Any] = (),
-        *,
-        optimizer: str = "adamw",
-    ) -> Meter:
-        """Prices training of this model for a stage of a ledger."""
-        return Meter(
-            ledger,
-            stage,
+    def pricer(self, convention: str = "exact", optimizer: str = "adamw") -> StepPricer:
+        """What training this model costs."""
+        return StepPricer(
             self.architecture,
             self.lora,
-            validation,
-            values=self.backbone.value_spec,
+            self.backbone.value_spec,
+            convention=convention,
             device=next(self.backbone.model.parameters()).device.type,
             optimizer=optimizer,
         )
@@ -301,7 +292,7 @@ class AnnotationEngine:
         asked = work_sha256({"model": self.identity()}, [*(q.ids for q in questions), *series])
         with spending(ledger) as paying:
             most = self.work_flops(planned, paying.convention)
-            key = f"{stage}/generate/{asked}"
+            key = Key(stage, "generate", asked)
             with paying.charge(key, most, stage=stage, kind="generate") as charge:
                 done = self._decoded(questions, whole, progress)
                 charge.flops = self.work_flops(done, paying.convention)

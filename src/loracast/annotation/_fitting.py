@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from loracast.training import (
     BatchSource,
     Example,
     Machine,
+    Meter,
     Progress,
     TrainConfig,
     TrainResult,
@@ -183,13 +183,13 @@ def fit_annotator(
     name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
     with (
         Ledger(folder / "ledger.sqlite", budget_flops) as own,
-        allowance(ledger, f"annotations/{name}", own, "annotations"),
+        allowance(ledger, name, own, "annotations"),
     ):
         result = train(
             engine.backbone.model,
             source,
             config,
-            meter=engine.meter(own, "fit", examples, optimizer=config.optimizer),
+            meter=Meter(engine.pricer(own.convention, config.optimizer), own, "fit", examples),
             folder=folder / "checkpoints",
             validation=examples,
             progress=progress,
@@ -294,13 +294,9 @@ def _affordable(
     training: Mapping[str, Any],
 ) -> TrainConfig:
     """The dials with as many steps as the budget holds beside validation and calibration."""
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
-        Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as ledger,
-    ):
-        meter = engine.meter(ledger, "fit", examples, optimizer=config.optimizer)
-        step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(POOL)]))
-        beside = VALIDATIONS * meter.validation_flops
+    pricer = engine.pricer(optimizer=config.optimizer)
+    step = float(np.mean([pricer.step_flops(source.batch(i)) for i in range(POOL)]))
+    beside = VALIDATIONS * pricer.validation_flops(examples)
     if n_held and examples:
         longest = [max(len(e) for e in examples)] * n_held
         beside += engine.work_flops(plan_guided(longest, engine.answer_bytes))

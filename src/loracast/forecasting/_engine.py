@@ -57,10 +57,10 @@ from loracast.forecasting._shown import (
 from loracast.forecasting._spread import widened
 from loracast.forecasting._task import ForecastTask, Prompt
 from loracast.forecasting._windows import ForecastWindows
-from loracast.ledger import Ledger
+from loracast.ledger import Key, Ledger
 from loracast.model import spending, work_sha256
 from loracast.series import Panel
-from loracast.training import Example, Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Example, Meter, Progress, StepPricer, TrainConfig, TrainResult, train
 
 __all__ = ["Engine", "FitPlan", "calibrated"]
 
@@ -210,22 +210,13 @@ class Engine:
                 examples.append(self.task.example(window, context))
         return examples
 
-    def meter(
-        self,
-        ledger: Ledger,
-        stage: str,
-        validation: Sequence[Example] = (),
-        *,
-        optimizer: str = "adamw",
-    ) -> Meter:
-        """Prices training of this model for a stage of a ledger."""
-        return Meter(
-            ledger,
-            stage,
+    def pricer(self, convention: str = "exact", optimizer: str = "adamw") -> StepPricer:
+        """What training this model costs."""
+        return StepPricer(
             self.architecture,
             self.lora,
-            validation,
-            values=self.backbone.value_spec,
+            self.backbone.value_spec,
+            convention=convention,
             device=next(self.backbone.model.parameters()).device.type,
             optimizer=optimizer,
         )
@@ -261,7 +252,9 @@ class Engine:
             self.backbone.model,
             self.windows(panel, plan, training.batch_size, training.seed),
             training,
-            meter=self.meter(ledger, stage, validation, optimizer=training.optimizer),
+            meter=Meter(
+                self.pricer(ledger.convention, training.optimizer), ledger, stage, validation
+            ),
             folder=folder,
             validation=validation,
             progress=progress,
@@ -481,7 +474,7 @@ class Engine:
             "temperature": temperature,
             "hindcasts": len(made),
         }
-        key = f"{stage}/generate/{work_sha256(work, contexts)}"
+        key = Key(stage, "generate", work_sha256(work, contexts))
         with spending(ledger) as paying:
             looking_back = self._hindcast_flops(before, paying.convention)
             most = self.work_flops(self._plan(prompts, horizon, samples), paying.convention)

@@ -6,7 +6,6 @@ Knows panels, plans and prices; the loop itself is in `training`.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -137,27 +136,22 @@ def run_fit(
     # A fit that goes on keeps its plan: a larger budget pays for what had to run twice.
     planned = planned_budget(folder, identity)
     engine.attach(adapter, seed)
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
-        Ledger(Path(scratch) / "ledger.sqlite", planned) as untouched,
-    ):
-        dials, validation, step_flops = _affordable(
-            engine,
-            held.train,
-            plan,
-            validation_examples(engine, held, plan),
-            training,
-            ledger=untouched,
-            stage="fit",
-            seed=seed,
-            max_steps=max_steps,
-        )
+    dials, validation, step_flops = _affordable(
+        engine,
+        held.train,
+        plan,
+        validation_examples(engine, held, plan),
+        training,
+        budget=float(math.ceil(planned)),
+        seed=seed,
+        max_steps=max_steps,
+    )
     # Only now: what could not begin leaves no folder behind.
     claim_folder(folder, identity | {"budget_flops": planned})
     name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
     with (
         Ledger(folder / "ledger.sqlite", budget_flops) as own,
-        allowance(ledger, f"fit/{name}", own, "fit"),
+        allowance(ledger, name, own, "fit"),
     ):
         result = engine.fit(
             held.train,
@@ -236,8 +230,7 @@ def _affordable(
     validation: list[Example],
     overrides: Mapping[str, Any],
     *,
-    ledger: Ledger,
-    stage: str,
+    budget: float,
     seed: int,
     max_steps: int,
 ) -> tuple[TrainConfig, list[Example], float]:
@@ -249,8 +242,7 @@ def _affordable(
         plan: which windows.
         validation: examples; fewer are kept where they would cost too much.
         overrides: dials that the caller chose; `steps` is an upper bound.
-        ledger: an untouched one, so that a resumed fit plans as the first one did.
-        stage: its name there.
+        budget: FLOPs.
         seed: of order and dropout.
         max_steps: the most steps, whatever the budget.
 
@@ -266,27 +258,23 @@ def _affordable(
         n_windows = len(engine.windows(train, plan, 1, wanted.seed))
         wanted = wanted.model_copy(update={"batch_size": min(wanted.batch_size, n_windows)})
     source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
-    meter = engine.meter(ledger, stage, optimizer=wanted.optimizer)
-    step = max(meter.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
-    budget = ledger.remaining_flops
+    pricer = engine.pricer(optimizer=wanted.optimizer)
+    step = max(pricer.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
     if step > budget:
         raise BudgetExceeded(
             f"one training step costs {format_flops(step)}, but the budget is "
             f"{format_flops(budget)}; give at least {step:.2e} (--budget), or a smaller batch"
         )
 
-    def price(rows: list[Example]) -> float:
-        return engine.meter(ledger, stage, rows).validation_flops
-
     times = VALIDATIONS
-    while validation and times * price(validation) > VALIDATION_SHARE * budget:
+    while validation and times * pricer.validation_flops(validation) > VALIDATION_SHARE * budget:
         if len(validation) > 1:
             validation = validation[: (len(validation) + 1) // 2]
         elif times > 1:
             times = 1
         else:
             validation = []
-    spare = budget - times * price(validation) if validation else budget
+    spare = budget - times * pricer.validation_flops(validation) if validation else budget
     steps = min(wanted.steps, max_steps, int(spare / step))
     if steps < 1:
         validation, steps = [], 1

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from loracast.model._fit_folder import check_finished, claim_folder, planned_budget
-from loracast.model._spending import UNLIMITED_FLOPS, allowance, spending, work_sha256
+from loracast.model._spending import allowance, spending, work_sha256
 from loracast.model._validated import validated
 
 __all__ = [
-    "UNLIMITED_FLOPS",
     "allowance",
     "check_finished",
     "claim_folder",

@@ -6,9 +6,10 @@ or a formula that changes there changes here too. It knows no ledger and trains 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +21,7 @@ from loracast.forecasting import Engine, FitPlan
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._validation import validation_forecasts
-from loracast.training import Example, Meter, TrainConfig
-
-if TYPE_CHECKING:
-    from loracast.ledger import Ledger
+from loracast.training import Example, StepPricer, TrainConfig
 
 __all__ = ["CALIBRATION_SAMPLES", "Pricer", "shortest", "training_flops", "validation_count"]
 
@@ -49,18 +47,22 @@ def validation_count(training: TrainConfig) -> int:
     return 1 if not every else steps // every + (steps % every > 0)
 
 
-def training_flops(meter: Meter, source: Batches, training: TrainConfig) -> float:
+def training_flops(
+    pricer: StepPricer, validation: Sequence[Example], source: Batches, training: TrainConfig
+) -> float:
     """FLOPs of a training stage that runs to its end: its steps and its validations.
 
     Args:
-        meter: prices of the model and its adapter.
+        pricer: of the model and its adapter.
+        validation: examples of one validation.
         source: its batches.
         training: its steps and how often it validates.
     """
     steps = training.steps
     priced = np.unique(np.linspace(0, steps - 1, min(steps, PRICED_BATCHES)).round().astype(int))
-    each = np.mean([meter.step_flops(source.batch(int(step))) for step in priced])
-    return float(steps * each + validation_count(training) * meter.validation_flops)
+    each = np.mean([pricer.step_flops(source.batch(int(step))) for step in priced])
+    once = pricer.validation_flops(validation)
+    return float(steps * each + validation_count(training) * once)
 
 
 def shortest(grammar: Grammar) -> Grammar:
@@ -80,13 +82,6 @@ def shortest(grammar: Grammar) -> Grammar:
         grammar.start,
         width,
     )
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """All that a meter asks of a ledger for a price."""
-
-    convention: str
 
 
 @dataclass
@@ -119,7 +114,7 @@ class Pricer:
         self._own_model = own_model
         self._validation = engine.validation_examples(data.validation, self._fit(self.full_window))
         self._sources: dict[int, Batches] = {}
-        self._meters: dict[LoraSpec | None, Meter] = {}
+        self._prices: dict[LoraSpec | None, StepPricer] = {}
 
     @classmethod
     def open(cls, recipe: Recipe) -> Pricer:
@@ -165,23 +160,23 @@ class Pricer:
             self._sources[window] = _Remembered(made)
         return self._sources[window]
 
-    def _meter(self, lora: LoraSpec | None) -> Meter:
-        if lora not in self._meters:
-            rules = cast("Ledger", _Rules(self.recipe.convention))
+    def _pricer(self, lora: LoraSpec | None) -> StepPricer:
+        if lora not in self._prices:
             self.engine.lora = lora
-            self._meters[lora] = self.engine.meter(
-                rules, "plan", self._validation, optimizer=self.recipe.training.optimizer
+            self._prices[lora] = self.engine.pricer(
+                self.recipe.convention, self.recipe.training.optimizer
             )
             self.engine.lora = None
-        return self._meters[lora]
+        return self._prices[lora]
 
     def train(self, name: str, steps: int, window: int, lora: LoraSpec | None) -> PlannedStage:
         """A training stage, its validations included."""
         training = self.recipe.training.model_copy(update={"steps": steps})
-        meter = self._meter(lora)
-        total = training_flops(meter, self.source(window), training)
+        pricer = self._pricer(lora)
+        total = training_flops(pricer, self._validation, self.source(window), training)
         most, least = self._validation_forecast(lora)
-        fixed = validation_count(training) * meter.validation_flops + most
+        once = pricer.validation_flops(self._validation)
+        fixed = validation_count(training) * once + most
         return PlannedStage(
             name,
             "train",
@@ -203,13 +198,13 @@ class Pricer:
 
     def affordable(self, flops: float, window: int, lora: LoraSpec | None) -> int:
         """Steps that so many FLOPs buy, decided as a study decides it; below 1 for none."""
-        every, meter, source = (
+        every, pricer, source = (
             self.recipe.training.eval_every,
-            self._meter(lora),
+            self._pricer(lora),
             self.source(window),
         )
-        each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
-        once = meter.validation_flops
+        each = np.mean([pricer.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
+        once = pricer.validation_flops(self._validation)
         left = flops - once - self._validation_forecast(lora)[0]
         return int(left / float(each + (once / every if every else 0)))
 

@@ -193,12 +193,13 @@ def affordable_steps(
     engine = run.open(adapter, random)
     training = run.training(1)
     validation = run.validation(engine)
-    meter = engine.meter(run.ledger, "price", validation, optimizer=training.optimizer)
+    pricer = engine.pricer(run.ledger.convention, training.optimizer)
     source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
     # Windows of equal length cost the same; of ragged ones this is an average.
-    step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(8)]))
-    per_step = step + (meter.validation_flops / training.eval_every if training.eval_every else 0)
-    left = flops - meter.validation_flops - validation_forecast_flops(run, engine)
+    step = float(np.mean([pricer.step_flops(source.batch(i)) for i in range(8)]))
+    once = pricer.validation_flops(validation)
+    per_step = step + (once / training.eval_every if training.eval_every else 0)
+    left = flops - once - validation_forecast_flops(run, engine)
     return int(left / per_step)
 
 
