@@ -91,14 +91,14 @@ def main() -> None:
     for i in range(options.rounds):
         for kind in ("unmetered", "metered"):
             engine = Engine.open("embedded", {"name": "compact"})
-            engine.attach(AdapterConfig(), 0)
+            engine.model.attach(AdapterConfig(), 0)
             source = engine.windows(panel, plan, dials.batch_size, 0)
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 ledger = Ledger(folder / "ledger.sqlite", 1e16)
-                meter: Meter = Unmetered(engine.pricer(), "final")
+                meter: Meter = Unmetered(engine.model.pricer(), "final")
                 if kind == "metered":
-                    meter = Timed(engine.pricer(), ledger, "final")
+                    meter = Timed(engine.model.pricer(), ledger, "final")
                 tick = time.perf_counter()
                 train(
                     engine.backbone.model,

@@ -153,8 +153,8 @@ class Annotator:
         """
         found = adapter_folder(folder)
         engine = AnnotationEngine.load(found, model=model)
-        assert engine.manifest is not None
-        made = cls(engine, seed=int(engine.manifest.training.get("seed", 0)))
+        assert engine.model.manifest is not None
+        made = cls(engine, seed=int(engine.model.manifest.training.get("seed", 0)))
         made._saved, made._base = found, model
         made.name = f"{engine.backbone.name} with {adapter_name(found)}"
         return made
@@ -228,7 +228,7 @@ class Annotator:
             raise ConfigError(
                 f"got max_steps={max_steps}, calibration={calibration}; expected each at least 1"
             )
-        if self.engine.adapter is not None and adapter is not None:
+        if self.engine.model.adapter is not None and adapter is not None:
             raise ConfigError("got an adapter for an annotator that has one; leave it out")
         if not isinstance(adapter, AdapterConfig):
             adapter = validated(AdapterConfig, adapter or {})

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, lora_parameters, read_sealed, write_sealed
+from loracast.adapters import AdapterConfig, read_sealed, write_sealed
 from loracast.annotation._confidence import fit_scales, fit_temperatures
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine, Answer
@@ -47,12 +47,10 @@ from loracast.training import (
     BatchSource,
     Example,
     Machine,
-    Meter,
     Progress,
     TrainConfig,
     TrainResult,
     machine_facts,
-    train,
 )
 
 __all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
@@ -147,11 +145,11 @@ def fit_annotator(
     """
     started = time.monotonic()
     train_rows, held = _divided(rows, seed, lengths, calibration)
-    learned = None if engine.adapter is None else _weights_sha256(engine)
+    learned = engine.model.learned_sha256()
     points = engine.settings.max_points
     examples = labelled_examples(engine.task, held[:VALIDATION_ROWS], points)
     if learned is None:
-        engine.attach(adapter, seed)
+        engine.model.attach(adapter, seed)
     identity = json.loads(
         json.dumps(
             {
@@ -159,8 +157,8 @@ def fit_annotator(
                 "base_sha256": engine.backbone.base_sha256,
                 "settings": engine.settings.model_dump(mode="json"),
                 "adapter": None
-                if engine.adapter is None
-                else engine.adapter.model_dump(mode="json"),
+                if engine.model.adapter is None
+                else engine.model.adapter.model_dump(mode="json"),
                 "learned_sha256": learned,
                 "training": dict(training),
                 "max_steps": max_steps,
@@ -177,7 +175,7 @@ def fit_annotator(
         config = _affordable(engine, config, source, examples, planned, len(held), training)
     except LoracastError:
         if learned is None:
-            engine.detach()
+            engine.model.detach()
         raise
     claim_folder(folder, identity | {"budget_flops": planned})
     name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
@@ -185,11 +183,11 @@ def fit_annotator(
         Ledger(folder / "ledger.sqlite", budget_flops) as own,
         allowance(ledger, name, own, "annotations"),
     ):
-        result = train(
-            engine.backbone.model,
+        result = engine.model.train(
             source,
             config,
-            meter=Meter(engine.pricer(own.convention, config.optimizer), own, "fit", examples),
+            ledger=own,
+            stage="fit",
             folder=folder / "checkpoints",
             validation=examples,
             progress=progress,
@@ -208,7 +206,7 @@ def fit_annotator(
         | {"best_val_loss": result.best_val_loss}
         | {"precision": result.precision, "machine": machine_facts()},
     )
-    engine.merge()
+    engine.model.merge()
     return AnnotatorReport(
         training=result,
         flops=spent,
@@ -266,8 +264,8 @@ def _dials(
     seed: int,
     lengths: tuple[int, int],
 ) -> tuple[TrainConfig, BatchSource]:
-    assert engine.adapter is not None
-    points, method = engine.settings.max_points, engine.adapter.method
+    assert engine.model.adapter is not None
+    points, method = engine.settings.max_points, engine.model.adapter.method
     few = rows is not None
     given: dict[str, Any] = {
         "steps": max_steps,
@@ -294,7 +292,7 @@ def _affordable(
     training: Mapping[str, Any],
 ) -> TrainConfig:
     """The dials with as many steps as the budget holds beside validation and calibration."""
-    pricer = engine.pricer(optimizer=config.optimizer)
+    pricer = engine.model.pricer(optimizer=config.optimizer)
     step = float(np.mean([pricer.step_flops(source.batch(i)) for i in range(POOL)]))
     beside = VALIDATIONS * pricer.validation_flops(examples)
     if n_held and examples:
@@ -330,15 +328,6 @@ def _scales(
         ]
         out |= fit_scales([p for p, _ in known], [right for _, right in known])
     return out
-
-
-def _weights_sha256(engine: AnnotationEngine) -> str:
-    """Of what an adapter has learned so far."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(lora_parameters(engine.backbone.model).items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:

@@ -135,7 +135,7 @@ def run_fit(
     }
     # A fit that goes on keeps its plan: a larger budget pays for what had to run twice.
     planned = planned_budget(folder, identity)
-    engine.attach(adapter, seed)
+    engine.model.attach(adapter, seed)
     dials, validation, step_flops = _affordable(
         engine,
         held.train,
@@ -185,7 +185,7 @@ def run_fit(
     if adapter.method == "lora":
         engine.backbone.model = engine.backbone.model.merge_and_unload()
         engine.backbone.model.eval()
-        engine.lora = None
+        engine.model.lora = None
     report = FitReport(
         training=result,
         flops=spent,
@@ -258,7 +258,7 @@ def _affordable(
         n_windows = len(engine.windows(train, plan, 1, wanted.seed))
         wanted = wanted.model_copy(update={"batch_size": min(wanted.batch_size, n_windows)})
     source = engine.windows(train, plan, wanted.batch_size, wanted.seed)
-    pricer = engine.pricer(optimizer=wanted.optimizer)
+    pricer = engine.model.pricer(optimizer=wanted.optimizer)
     step = max(pricer.step_flops(source.batch(i)) for i in range(PRICED_BATCHES))
     if step > budget:
         raise BudgetExceeded(

@@ -172,8 +172,8 @@ class Forecaster:
         """
         found = adapter_folder(folder)
         engine = Engine.load(found, model=model)
-        assert engine.manifest is not None
-        facts = engine.manifest.training
+        assert engine.model.manifest is not None
+        facts = engine.model.manifest.training
         count = facts.get("n_samples")
         made = cls(
             engine,
@@ -251,7 +251,7 @@ class Forecaster:
             adapter = validated(AdapterConfig, adapter or {})
         panel.require_length(2, "training")
         require_known(panel, None, "training")
-        self._unfinished = self._unfinished or self.engine.adapter is not None
+        self._unfinished = self._unfinished or self.engine.model.adapter is not None
         self._to_base()
         self._unfinished = True
         self.engine, self.fit_report = run_fit(
@@ -350,7 +350,7 @@ class Forecaster:
         self._to_base()
         found, short = usable_series(panel, strict=strict)
         # A codec with a scale of its own is told it before it counts what a history takes.
-        engine = self.engine if self.engine.adapter else calibrated(self.engine, found.values)
+        engine = self.engine if self.engine.model.adapter else calibrated(self.engine, found.values)
         last = [context or engine.default_context(values) for values in found.values]
         found, unknown = usable_series(found, last=last, strict=strict)
         skipped = (*short, *unknown)

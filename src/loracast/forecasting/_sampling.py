@@ -202,7 +202,7 @@ def _shown(
     if context is not None:
         panel = panel.steps(-context, None)
     require_known(panel, None, "a forecast")
-    if engine.adapter is None:
+    if engine.model.adapter is None:
         engine = calibrated(engine, panel.values)
     shown = [len(v) if context else engine.default_context(v) for v in panel.values]
     require_known(panel, shown, "a forecast")

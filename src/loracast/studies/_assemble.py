@@ -72,7 +72,7 @@ def _model_info(run: Run, base: Engine, found: Findings) -> ModelInfo:
         vocab_kept=len(base.backbone.vocabulary.kept),
         codec=run.codec,
         adapter=final.get("config", {}).get("adapter", {}),
-        architecture=asdict(base.architecture),
+        architecture=asdict(base.model.architecture),
         pretraining_flops=_pretraining_flops(run.recipe.model),
     )
 

@@ -109,7 +109,7 @@ class Pricer:
 
     def __init__(self, recipe: Recipe, data: StudyData, engine: Engine, own_model: bool) -> None:
         self.recipe, self.data, self.engine = recipe, data, engine
-        self.architecture: Architecture = engine.architecture
+        self.architecture: Architecture = engine.model.architecture
         self.full_window = recipe.context + recipe.horizon
         self._own_model = own_model
         self._validation = engine.validation_examples(data.validation, self._fit(self.full_window))
@@ -130,7 +130,7 @@ class Pricer:
         engine = Engine.open(recipe.model if here else "embedded", codec, random_start=0)
         if not here:
             known = Architecture.known(recipe.model)
-            engine.architecture = known.pruned(engine.architecture.vocab)
+            engine.model.architecture = known.pruned(engine.model.architecture.vocab)
             engine.task.positions = None  # the embedded base's, not the model's
         return cls(recipe, data, engine, here)
 
@@ -162,11 +162,11 @@ class Pricer:
 
     def _pricer(self, lora: LoraSpec | None) -> StepPricer:
         if lora not in self._prices:
-            self.engine.lora = lora
-            self._prices[lora] = self.engine.pricer(
+            self.engine.model.lora = lora
+            self._prices[lora] = self.engine.model.pricer(
                 self.recipe.convention, self.recipe.training.optimizer
             )
-            self.engine.lora = None
+            self.engine.model.lora = None
         return self._prices[lora]
 
     def train(self, name: str, steps: int, window: int, lora: LoraSpec | None) -> PlannedStage:
@@ -214,7 +214,7 @@ class Pricer:
         total = 0.0
         if kept is not None and engine.task.continuous:
             contexts = [v[: recipe.context] for v in kept.values if len(v) > recipe.context]
-            engine.lora = lora
+            engine.model.lora = lora
             if contexts:
                 total = engine.forecast_flops(
                     contexts,
@@ -223,7 +223,7 @@ class Pricer:
                     recipe.convention,
                     widen=False,
                 )
-            engine.lora = None
+            engine.model.lora = None
         return PlannedStage(name, "generate", 1, total, lowest_flops=total)
 
     def forecast(self, name: str, lora: LoraSpec | None = None) -> PlannedStage:
@@ -245,7 +245,7 @@ class Pricer:
     ) -> tuple[float, float]:
         """The most and the least that a forecast costs."""
         recipe, engine = self.recipe, self.engine
-        engine.lora = lora
+        engine.model.lora = lora
         most = least = engine.forecast_flops(
             contexts, recipe.horizon, samples, recipe.convention, widen=widen
         )
@@ -261,5 +261,5 @@ class Pricer:
                 n_samples=samples,
             )
             least = engine.work_flops(work, recipe.convention)
-        engine.lora = None
+        engine.model.lora = None
         return most, min(least, most)

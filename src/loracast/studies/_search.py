@@ -193,7 +193,7 @@ def affordable_steps(
     engine = run.open(adapter, random)
     training = run.training(1)
     validation = run.validation(engine)
-    pricer = engine.pricer(run.ledger.convention, training.optimizer)
+    pricer = engine.model.pricer(run.ledger.convention, training.optimizer)
     source = engine.windows(run.data.train, run.plan(window), training.batch_size, run.recipe.seed)
     # Windows of equal length cost the same; of ragged ones this is an average.
     step = float(np.mean([pricer.step_flops(source.batch(i)) for i in range(8)]))

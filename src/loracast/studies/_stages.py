@@ -60,7 +60,7 @@ def train_stage(
     plan = run.plan(window_steps)
     validation = run.validation(engine)
     planned = training_flops(
-        engine.pricer(run.ledger.convention, training.optimizer),
+        engine.model.pricer(run.ledger.convention, training.optimizer),
         validation,
         engine.windows(run.data.train, plan, training.batch_size, training.seed),
         training,

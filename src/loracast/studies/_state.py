@@ -61,7 +61,7 @@ class Run:
         engine = Engine.open(
             self.recipe.model, self.codec, random_start=drawn if random_start else None
         )
-        engine.attach(adapter, drawn)
+        engine.model.attach(adapter, drawn)
         return engine
 
     def validation(self, engine: Engine) -> Any:
