@@ -20,6 +20,7 @@ from loracast.annotation import LABEL_FIELDS, Annotation, prose
 from loracast.annotation._reading import NET_CONFIDENCE
 from loracast.annotation._shipped import SHIPPED_CARD, SHIPPED_DIR, shipped_annotator
 from loracast.annotation._table import annotation_row
+from loracast.backbone import EMBEDDED_DIR
 from loracast.errors import AdapterError, ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -183,9 +184,8 @@ def test_its_files_are_those_of_its_card_and_go_into_the_wheel() -> None:
     # Nothing of the machine it was made on.
     for path in (*SHIPPED_DIR.glob("*.json"), SHIPPED_CARD):
         assert not any(word in path.read_text() for word in ("/work", "/home", "/tmp", "/root"))
-    base = SHIPPED_DIR.with_name("embedded")
-    digest = hashlib.sha256()
-    for path in sorted(base.glob("*.safetensors")):
+        digest = hashlib.sha256()
+    for path in sorted(EMBEDDED_DIR.glob("*.safetensors")):
         digest.update(path.read_bytes())
     assert json.loads((SHIPPED_DIR / "loracast.json").read_text())["base_sha256"] == (
         digest.hexdigest()
