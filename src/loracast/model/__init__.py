@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from loracast.model._adapted import AdaptedModel
-from loracast.model._fit_folder import check_finished, claim_folder, planned_budget
-from loracast.model._spending import allowance, spending, work_sha256
+from loracast.model._fit import BudgetShares, FitRecord, fit_within_budget, kept_once
+from loracast.model._spending import spending, work_sha256
 from loracast.model._validated import validated
 
 __all__ = [
     "AdaptedModel",
-    "allowance",
-    "check_finished",
-    "claim_folder",
-    "planned_budget",
+    "BudgetShares",
+    "FitRecord",
+    "fit_within_budget",
+    "kept_once",
     "spending",
     "validated",
     "work_sha256",
