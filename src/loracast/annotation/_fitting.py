@@ -98,7 +98,7 @@ def fit_annotator(
     folder: Path,
     ledger: Ledger | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> AnnotatorReport:
+) -> tuple[AnnotationEngine, AnnotatorReport]:
     """Train an engine, calibrate it and save the adapter in `folder/adapter`.
 
     Args:
@@ -114,6 +114,9 @@ def fit_annotator(
         folder: for ledger, checkpoints and adapter; the same fit may come back to it.
         ledger: that grants the budget and is charged what was used of it, beside the fit's own.
         progress: called after every step.
+
+    Returns:
+        The engine with the adapter merged, and the report.
 
     Raises:
         BudgetExceeded: not one step fits, or not all of them, after work that ran twice.
@@ -173,7 +176,7 @@ def fit_annotator(
         ledger=ledger,
         progress=progress,
     )
-    return AnnotatorReport(
+    return engine, AnnotatorReport(
         **vars(record),
         n_train=None if train_rows is None else len(train_rows),
         n_validation=len(held),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loracast.model._adapted import AdaptedModel
 from loracast.model._fit import BudgetShares, FitRecord, fit_within_budget, kept_once
+from loracast.model._product import Product
 from loracast.model._spending import spending, work_sha256
 from loracast.model._validated import validated
 
@@ -11,6 +12,7 @@ __all__ = [
     "AdaptedModel",
     "BudgetShares",
     "FitRecord",
+    "Product",
     "fit_within_budget",
     "kept_once",
     "spending",
