@@ -89,7 +89,7 @@ def main() -> None:
     points = [{"steps": 0, "flops": 0.0, "seconds": 0.0, "mae": score(bare, contexts, truth)}]
     for steps in args.steps:
         engine = Engine.open(recipe.model, recipe.codec)
-        engine.attach(recipe.adapter, recipe.seed)
+        engine.model.attach(recipe.adapter, recipe.seed)
         config = recipe.training.model_copy(update={"steps": steps, "eval_every": 0})
         started = time.monotonic()
         with (

@@ -48,15 +48,14 @@ def measure(
     with tempfile.TemporaryDirectory() as work:
         build_embedded(Path(work) / "base", embedded_config(128, 4, 384), seed=0)
         engine = Engine.open(str(Path(work) / "base"), codec)
-        engine.attach(AdapterConfig(method="full"), seed=0)
+        engine.model.attach(AdapterConfig(method="full"), seed=0)
         plan = FitPlan(window_steps=100, stride=100)
         config = TrainConfig(
             steps=1, batch_size=8, learning_rate=4e-3, optimizer="muon", warmup_steps=20,
             weight_decay=0.05, eval_every=0, checkpoint_every=100_000,
         )  # fmt: skip
         with Ledger(Path(work) / "ledger.sqlite", 1e18, "exact") as ledger:
-            meter = engine.meter(ledger, "price")
-            step = meter.step_flops(engine.windows(train, plan, 8, 0).batch(0))
+            step = engine.model.pricer().step_flops(engine.windows(train, plan, 8, 0).batch(0))
             config = config.model_copy(update={"steps": int(flops / step)})
             started = time.monotonic()
             result = engine.fit(

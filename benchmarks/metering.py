@@ -27,14 +27,14 @@ from loracast.adapters import AdapterConfig
 from loracast.forecasting import Engine, FitPlan
 from loracast.ledger import Ledger
 from loracast.synthetic import generate_lotka_volterra
-from loracast.training import Example, Meter, TrainConfig, train
+from loracast.training import Example, Meter, StepPricer, TrainConfig, train
 
 
 class Unmetered(Meter):
     """Grants everything and writes nothing."""
 
-    def __init__(self, stage: str) -> None:
-        self.stage, self.optimizer = stage, "adamw"
+    def __init__(self, pricer: StepPricer, stage: str) -> None:
+        self.pricer, self.stage = pricer, stage
 
     remaining_flops = 0.0
 
@@ -91,14 +91,14 @@ def main() -> None:
     for i in range(options.rounds):
         for kind in ("unmetered", "metered"):
             engine = Engine.open("embedded", {"name": "compact"})
-            engine.attach(AdapterConfig(), 0)
+            engine.model.attach(AdapterConfig(), 0)
             source = engine.windows(panel, plan, dials.batch_size, 0)
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 ledger = Ledger(folder / "ledger.sqlite", 1e16)
-                meter: Meter = Unmetered("final")
+                meter: Meter = Unmetered(engine.model.pricer(), "final")
                 if kind == "metered":
-                    meter = Timed(ledger, "final", engine.architecture, engine.lora)
+                    meter = Timed(engine.model.pricer(), ledger, "final")
                 tick = time.perf_counter()
                 train(
                     engine.backbone.model,

@@ -167,7 +167,7 @@ def test_a_fit_keeps_to_its_budget_and_learns_on(annotator, alike, tmp_path: Pat
     further.fit(rows, budget=1e11, max_steps=3, out=tmp_path / "more", training={"batch_size": 3})
     assert further.fit_report.n_train == 12 and further.fit_report.n_validation == 0
     assert further.fit_report.temperatures == report.temperatures
-    assert further.engine.adapter == made.engine.adapter
+    assert further.engine.model.adapter == made.engine.model.adapter
     series = [r.values for r in rows[:3]]
     alike(Annotator.load(tmp_path / "more").annotate(series), further.annotate(series))
     with pytest.raises(ConfigError, match="adapter"):

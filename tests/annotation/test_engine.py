@@ -241,7 +241,7 @@ def test_a_fit_that_does_not_fit_the_budget_leaves_the_base_as_it_was(base: str)
         made.fit(_rows(3), budget=10, adapter={"rank": 4})
     assert made.annotate([r.values for r in _rows(2)]) == before
     made.fit(_rows(3), budget=1e11, max_steps=1, adapter={"rank": 2})
-    assert made.engine.adapter is not None and made.engine.adapter.rank == 2
+    assert made.engine.model.adapter is not None and made.engine.model.adapter.rank == 2
 
 
 def test_an_annotator_learns_on_where_its_base_has_moved(base: str, tmp_path: Path) -> None:

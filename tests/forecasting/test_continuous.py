@@ -40,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def _fitted(base: str, folder: Path, method: str) -> tuple[Engine, Ledger]:
     engine = Engine.open(base, CODEC)
-    engine.attach(AdapterConfig(method=method, rank=4), 0)  # type: ignore[arg-type]
+    engine.model.attach(AdapterConfig(method=method, rank=4), 0)  # type: ignore[arg-type]
     ledger = Ledger(folder / "ledger.sqlite", 1e12)
     engine.fit(
         _panel(12),

@@ -115,7 +115,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder = tmp_path_factory.mktemp("base") / "tiny"
     build_embedded(folder, embedded_config(64, 1, 96), seed=0)
     made = Engine.open(str(folder), CODEC)
-    made.attach(AdapterConfig(rank=4), 0)
+    made.model.attach(AdapterConfig(rank=4), 0)
     made.backbone.model.eval()
     made.spread = (0.2, 0.3)  # too sure of itself
     return made

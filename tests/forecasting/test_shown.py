@@ -210,7 +210,7 @@ def test_a_fitted_forecaster_shows_what_it_was_made_for(base: str) -> None:
     frame = pd.DataFrame({"unique_id": "a", "ds": np.arange(300), "y": predator_prey(300)[:, 0]})
     forecaster = Forecaster.from_pretrained(base, "fung", n_samples=1)
     forecaster.fit(frame, 1e11, max_steps=1, training={"batch_size": 1})
-    manifest = forecaster.engine.manifest
+    manifest = forecaster.engine.model.manifest
     assert manifest is not None
     assert forecaster.engine.default_context(predator_prey(300)[:, :1]) >= manifest.context_steps
     assert isinstance(forecaster.fit_report.config, TrainConfig)  # type: ignore[union-attr]

@@ -202,10 +202,10 @@ def test_an_allowance_of_a_killed_process_is_found_again(tmp_path: Path, ledger:
         ledger.begin("fit/x", 1e11, "fit", "allowance")  # and dies
         with own.charge("a", 6e10, "fit", "train"):
             pass
-        with allowance(ledger, "fit/x", own, "fit"):
+        with allowance(ledger, "x", own, "fit"):
             assert ledger.reserved_flops == 1e11
         assert ledger.spent_flops == 6e10
-        with allowance(ledger, "fit/x", own, "fit"):
+        with allowance(ledger, "x", own, "fit"):
             assert ledger.reserved_flops == 4e10
             with own.charge("b", 1e10, "fit", "train"):
                 pass
@@ -213,7 +213,7 @@ def test_an_allowance_of_a_killed_process_is_found_again(tmp_path: Path, ledger:
     with (
         Ledger(tmp_path / "mao.sqlite", 1e11, "mao2025") as other,
         pytest.raises(ConfigError, match="convention"),
-        allowance(ledger, "fit/y", other, "fit"),
+        allowance(ledger, "y", other, "fit"),
     ):
         pass
 

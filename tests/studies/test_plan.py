@@ -174,8 +174,9 @@ class _Source:
         return [range(step)]
 
 
-class _Meter:
-    validation_flops = 1000.0
+class _Pricer:
+    def validation_flops(self, examples: list[Any]) -> float:
+        return 1000.0 * len(examples)
 
     def step_flops(self, examples: list[Any]) -> float:
         return float(len(examples[0]))
@@ -186,12 +187,12 @@ def test_a_stage_is_the_sum_of_its_steps_and_validations(steps: int, every: int)
     config = TrainConfig(steps=steps, eval_every=every)
     times = sum(step == steps or (every > 0 and step % every == 0) for step in range(1, steps + 1))
     assert validation_count(config) == times
-    assert training_flops(_Meter(), _Source(), config) == pytest.approx(  # type: ignore[arg-type]
+    assert training_flops(_Pricer(), [0], _Source(), config) == pytest.approx(  # type: ignore[arg-type]
         sum(range(steps)) + 1000 * times
     )
 
 
 def test_a_long_stage_is_priced_from_steps_spread_over_it() -> None:
     config = TrainConfig(steps=5000, eval_every=0)
-    total = training_flops(_Meter(), _Source(), config)  # type: ignore[arg-type]
+    total = training_flops(_Pricer(), [0], _Source(), config)  # type: ignore[arg-type]
     assert total == pytest.approx(sum(range(5000)) + 1000, rel=0.001)

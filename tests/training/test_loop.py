@@ -19,7 +19,7 @@ from loracast.adapters import AdapterConfig, attach_lora
 from loracast.backbone import Backbone, build_embedded, embedded_config, load_backbone
 from loracast.errors import BudgetExceeded, DamageWarning, ModelError, StorageError
 from loracast.ledger import Ledger
-from loracast.training import Example, Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Example, Meter, Progress, StepPricer, TrainConfig, TrainResult, train
 from loracast.training._loop import validation_loss
 from loracast.training._meter import SLICE
 
@@ -90,7 +90,7 @@ def _train(
             raise Interrupted
 
     with Ledger(out / "ledger.sqlite", limit, "exact") as ledger:
-        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        meter = Meter(StepPricer(backbone.architecture, backbone.lora), ledger, "t", VALIDATION)  # type: ignore[attr-defined]
         result = train(
             backbone.model,
             Pattern(),
@@ -113,18 +113,16 @@ class Interrupted(BaseException):
 def _truth(base: Path, out: Path) -> float:
     """What really ran, step by step as each process noted it, and the three validations."""
     backbone = _adapted(base)
-    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
-        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
-        ran = [int(line) - 1 for line in (out / "ran.txt").read_text().split()]
-        steps = sum(meter.step_flops(Pattern().batch(step)) for step in ran)
-        return steps + 3 * meter.validation_flops
+    pricer = StepPricer(backbone.architecture, backbone.lora)  # type: ignore[attr-defined]
+    ran = [int(line) - 1 for line in (out / "ran.txt").read_text().split()]
+    steps = sum(pricer.step_flops(Pattern().batch(step)) for step in ran)
+    return steps + 3 * pricer.validation_flops(VALIDATION)
 
 
-def _dearest_step(base: Path, out: Path) -> float:
+def _dearest_step(base: Path) -> float:
     backbone = _adapted(base)
-    with Ledger(out / "price.sqlite", 1e15, "exact") as ledger:
-        meter = Meter(ledger, "t", backbone.architecture, backbone.lora)  # type: ignore[attr-defined]
-        return max(meter.step_flops(Pattern().batch(step)) for step in range(CONFIG.steps))
+    pricer = StepPricer(backbone.architecture, backbone.lora)  # type: ignore[attr-defined]
+    return max(pricer.step_flops(Pattern().batch(step)) for step in range(CONFIG.steps))
 
 
 def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -156,7 +154,7 @@ def test_killed_and_resumed_ends_as_if_left_alone(
     assert whole.flops == result.flops == expected_spent  # of the steps that count
     # What ran twice is paid twice; of a killed slice all steps are, whether they ran or not.
     truth = _truth(base, tmp_path)
-    assert truth <= spent <= truth + (SLICE - 1) * _dearest_step(base, tmp_path)
+    assert truth <= spent <= truth + (SLICE - 1) * _dearest_step(base)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.spent_flops - ledger.repeated_flops == expected_spent
     assert result.validations == whole.validations
@@ -181,7 +179,7 @@ def test_six_kills_at_step_three_are_paid_six_times(
     ran = (tmp_path / "ran.txt").read_text().split()
     assert len(ran) == 6 * 3 + 12
     truth = _truth(base, tmp_path)
-    assert truth <= spent <= truth + 6 * _dearest_step(base, tmp_path)  # slices of four steps
+    assert truth <= spent <= truth + 6 * _dearest_step(base)  # slices of four steps
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.verify() == []
         assert ledger.repeated_flops == spent - undisturbed[2]
@@ -247,7 +245,7 @@ def test_the_model_ends_with_the_weights_of_the_best_validation(base: Path, tmp_
     )
     backbone = _adapted(base)
     with Ledger(tmp_path / "ledger.sqlite", 1e12, "exact") as ledger:
-        meter = Meter(ledger, "t", backbone.architecture, backbone.lora, VALIDATION)  # type: ignore[attr-defined]
+        meter = Meter(StepPricer(backbone.architecture, backbone.lora), ledger, "t", VALIDATION)  # type: ignore[attr-defined]
         result = train(
             backbone.model,
             Turned(),

@@ -16,7 +16,7 @@ from loracast.errors import ConfigError
 from loracast.flops import CostTable, muon_takes, trained_parameters
 from loracast.forecasting import forecast_task
 from loracast.ledger import Ledger
-from loracast.training import IGNORED, Example, Meter, TrainConfig, train
+from loracast.training import IGNORED, Example, Meter, StepPricer, TrainConfig, train
 from loracast.training._loop import _Run
 from tests.flops.torch_counter import counted_flops
 
@@ -83,11 +83,8 @@ def test_a_whole_step_costs_what_torch_counts(
     model = attach_lora(base.model, adapter, 0)
     dials = TrainConfig(steps=1, optimizer=optimizer, precision="fp32")  # type: ignore[arg-type]
     rows = [KINDS[kind](seed) for seed in range(3)]
-    with Ledger(tmp_path / "ledger.sqlite", 1e15) as ledger:
-        meter = Meter(
-            ledger, "x", base.architecture, spec, values=base.value_spec, optimizer=optimizer
-        )
-        priced = meter.step_flops(rows)
+    pricer = StepPricer(base.architecture, spec, base.value_spec, optimizer=optimizer)
+    priced = pricer.step_flops(rows)
     run = _Run(model, dials, "x", tmp_path)
     counted = counted_flops(lambda: run.step(rows))  # the loop's own step, its optimisers too
     table = tables[-1]
@@ -149,7 +146,26 @@ def test_a_meter_of_another_optimizer_is_refused(home: Path, tmp_path: Path) -> 
             model,
             Rows(),
             TrainConfig(steps=1, optimizer="muon"),
-            meter=Meter(ledger, "x", base.architecture, None),
+            meter=Meter(StepPricer(base.architecture), ledger, "x"),
             folder=tmp_path / "checkpoints",
         )
     assert torch.isfinite(next(model.parameters())).all()
+
+
+def test_prices_and_ledger_count_alike(home: Path) -> None:
+    pricer = StepPricer(_base(home).architecture, convention="coursework")
+    with (
+        Ledger.in_memory(1e15) as ledger,
+        pytest.raises(ConfigError, match="counts by 'exact', these prices are by 'coursework'"),
+    ):
+        Meter(pricer, ledger, "x")
+    with Ledger.in_memory(1e15, "coursework") as ledger:
+        meter = Meter(pricer, ledger, "x", [_text(0)] * 20)
+        assert meter.reserve_steps(0, [[_text(1)]]) == 1
+        # 16 rows a forward, then four.
+        forward = pricer.convention.forward
+        rows = [
+            forward(pricer.architecture, n, 21, lora=None, head_positions=None, loss=True).total
+            for n in (16, 4)
+        ]
+        assert meter.validation_flops == sum(rows)

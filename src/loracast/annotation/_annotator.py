@@ -6,10 +6,7 @@ model does is charged to a ledger first, also where no budget was asked for.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, adapter_folder, copy_adapter
+from loracast.adapters import AdapterConfig, adapter_folder
 from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._engine import AnnotationEngine, Answer
 from loracast.annotation._fitting import AnnotatorReport, fit_annotator, most_steps
@@ -27,10 +24,10 @@ from loracast.annotation._rows import LabelledSeries
 from loracast.annotation._schema import Annotation, check_threshold
 from loracast.annotation._settings import LONGEST_SERIES, AnnotatorSettings
 from loracast.annotation._shipped import adapter_name, check_asked, shipped_annotator
-from loracast.errors import ConfigError, ModelError
+from loracast.errors import ConfigError
 from loracast.flops import parse_flops
 from loracast.ledger import Ledger
-from loracast.model import spending, validated
+from loracast.model import Product, spending, validated
 from loracast.series import Skipped, warn_of_skipped
 from loracast.training import Progress
 
@@ -60,7 +57,7 @@ class AnnotationReport:
     annotator: str = ""
 
 
-class Annotator:
+class Annotator(Product[AnnotationEngine, AnnotatorReport]):
     """A language model that describes time series: as it ships, or fitted to your own.
 
         from loracast import Annotator
@@ -81,12 +78,10 @@ class Annotator:
     """
 
     def __init__(self, engine: AnnotationEngine, *, seed: int = 0) -> None:
-        if seed < 0:
-            raise ConfigError(f"got seed {seed}; expected 0 or more")
-        self.engine, self.seed = engine, seed
-        self.fit_report: AnnotatorReport | None = None
+        super().__init__(engine, seed)
         self.annotation_report: AnnotationReport | None = None
-        self._saved: Path | None = None
+        self._settings = engine.settings
+        self._loaded: Path | None = None
         self._base: str | None = None  # where it is, if it moved
         self.name = f"{engine.backbone.name} as it came"
 
@@ -126,7 +121,7 @@ class Annotator:
             check_asked(made.engine.settings, numbers, fields)
             if max_points is not None:
                 own = made.engine.settings.model_dump() | {"max_points": max_points}
-                made.engine.settings = validated(AnnotatorSettings, own)
+                made._settings = made.engine.settings = validated(AnnotatorSettings, own)
             made.seed = seed
             return made
         numbers = numbers or "continuous"
@@ -153,25 +148,11 @@ class Annotator:
         """
         found = adapter_folder(folder)
         engine = AnnotationEngine.load(found, model=model)
-        assert engine.manifest is not None
-        made = cls(engine, seed=int(engine.manifest.training.get("seed", 0)))
-        made._saved, made._base = found, model
+        assert engine.model.manifest is not None
+        made = cls(engine, seed=int(engine.model.manifest.training.get("seed", 0)))
+        made._saved, made._loaded, made._base = found, found, model
         made.name = f"{engine.backbone.name} with {adapter_name(found)}"
         return made
-
-    def save(self, folder: str | Path) -> Path:
-        """Write adapter and settings: a finished folder appears, or none.
-
-        Raises:
-            ModelError: nothing is fitted.
-            StorageError: the folder cannot be written, or holds something else.
-        """
-        if self._saved is None:
-            raise ModelError("nothing to save: the base is as it came; call fit first")
-        folder = Path(folder)
-        if not folder.exists() or folder.resolve() != self._saved.resolve():
-            copy_adapter(self._saved, folder)
-        return folder
 
     def fit(
         self,
@@ -187,7 +168,11 @@ class Annotator:
         ledger: Ledger | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Annotator:
-        """Adapt the model, for as many steps as the budget affords; a fitted one learns on.
+        """Adapt the model, for as many steps as the budget affords.
+
+        Every fit starts from what was opened, a second one too: a base is adapted anew, and an
+        annotator that was loaded, or that ships, learns on. A fit that fails leaves the annotator
+        as it was.
 
         The loss runs over the answer alone. Temperatures of the confidences are fitted on series
         held out: generated ones, or a tenth of the rows where there are 200 or more; with
@@ -198,8 +183,8 @@ class Annotator:
                 `read_records` and `read_published` read; None trains on an endless stream of
                 generated ones.
             budget: FLOPs for training, validation and calibration, for example 2e13 or "20TF".
-            adapter: LoRA's rank, targets, ...; see `AdapterConfig`. A fitted annotator keeps its
-                own.
+            adapter: LoRA's rank, targets, ...; see `AdapterConfig`. An annotator that learns on
+                keeps its own.
             training: dials of `TrainConfig` to set.
             max_steps: optimiser steps at most, whatever the budget; None is 20,000, or 8 passes
                 over the rows.
@@ -228,31 +213,29 @@ class Annotator:
             raise ConfigError(
                 f"got max_steps={max_steps}, calibration={calibration}; expected each at least 1"
             )
-        if self.engine.adapter is not None and adapter is not None:
+        if self._loaded is not None and adapter is not None:
             raise ConfigError("got an adapter for an annotator that has one; leave it out")
         if not isinstance(adapter, AdapterConfig):
             adapter = validated(AdapterConfig, adapter or {})
-        # What is merged cannot be told apart again: the saved adapter is trained on.
-        engine = self.engine
-        if self._saved is not None:
-            engine = AnnotationEngine.to_train(self._saved, model=self._base)
-        folder = self._scratch() if out is None else Path(out)
-        self.fit_report = fit_annotator(
-            engine,
-            None if rows is None else list(rows),
-            budget_flops=limit,
-            adapter=adapter,
-            training=training or {},
-            max_steps=max_steps,
-            seed=self.seed,
-            lengths=lengths,
-            calibration=calibration,
-            folder=folder,
-            ledger=ledger,
-            progress=progress,
+        self._fit(
+            out,
+            lambda engine, folder: fit_annotator(
+                engine,
+                None if rows is None else list(rows),
+                budget_flops=limit,
+                adapter=adapter,
+                training=training or {},
+                max_steps=max_steps,
+                seed=self.seed,
+                lengths=lengths,
+                calibration=calibration,
+                folder=folder,
+                ledger=ledger,
+                progress=progress,
+            ),
         )
-        self.engine, self._saved = engine, folder / "adapter"
-        self.name = f"{engine.backbone.name} with {adapter_name(self._saved)}"
+        assert self._saved is not None
+        self.name = f"{self.engine.backbone.name} with {adapter_name(self._saved)}"
         return self
 
     def annotate(
@@ -362,10 +345,13 @@ class Annotator:
         self.annotation_report = AnnotationReport(flops, seconds, len(shown))
         return answers
 
-    def _scratch(self) -> Path:
-        folder = tempfile.mkdtemp(prefix="loracast-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
+    def _reopened(self) -> AnnotationEngine:
+        base = self._engine.backbone
+        if self._loaded is None:
+            return AnnotationEngine.open(base.name, self._settings, random_start=base.random_start)
+        engine = AnnotationEngine.to_train(self._loaded, model=self._base)
+        engine.settings = self._settings
+        return engine
 
 
 def _told(fields: tuple[str, ...], note: str | None) -> tuple[str, ...]:

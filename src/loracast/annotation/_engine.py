@@ -13,15 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import (
-    AdapterConfig,
-    AdapterManifest,
-    attach_lora,
-    load_adapter,
-    lora_parameters,
-    read_manifest,
-    save_adapter,
-)
 from loracast.annotation._answer import LABEL_FIELDS, SERIES_FIELDS, check_fields
 from loracast.annotation._prompt import NUMBER_FORMS
 from loracast.annotation._reading import (
@@ -39,13 +30,11 @@ from loracast.annotation._settings import (
     read_settings,
 )
 from loracast.annotation._task import AnnotationTask, Question
-from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.backbone import load_backbone, symbol_ids
 from loracast.decoding import Guide, Guided, Work, guided_answers, plan_guided
 from loracast.errors import AnnotationError, ModelError
-from loracast.flops import LoraSpec, get_convention
-from loracast.ledger import Ledger
-from loracast.model import spending, work_sha256
-from loracast.training import Meter
+from loracast.ledger import Key, Ledger
+from loracast.model import AdaptedModel, spending, work_sha256
 
 __all__ = ["AnnotationEngine", "Answer"]
 
@@ -63,23 +52,15 @@ class AnnotationEngine:
     """A backbone that answers questions about series, adapted or not.
 
     Args:
-        backbone: a loaded model with its whole vocabulary.
+        model: a backbone with its whole vocabulary, adapted or not.
         settings: how series enter and what is asked.
-        adapter: how the model is adapted; None while it is the bare base.
-        lora: what the adapter costs when it runs beside the base; None once merged.
 
     Raises:
         AnnotationError: an unknown field or form of numbers.
         ModelError: a tokenizer that does not suit the task.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        settings: AnnotatorSettings,
-        adapter: AdapterConfig | None = None,
-        lora: LoraSpec | None = None,
-    ) -> None:
+    def __init__(self, model: AdaptedModel, settings: AnnotatorSettings) -> None:
         if settings.numbers not in NUMBER_FORMS:
             raise AnnotationError(
                 f"got numbers={settings.numbers!r}; expected one of {', '.join(NUMBER_FORMS)}"
@@ -90,7 +71,8 @@ class AnnotationEngine:
                 f"got the fields {', '.join(fields)}; an annotator reads one series at a time: "
                 f"expected some of {', '.join(SERIES_FIELDS)}"
             )
-        self.backbone, self.adapter, self.lora = backbone, adapter, lora
+        self.model, self.backbone = model, model.backbone
+        backbone = model.backbone
         self.settings = settings.model_copy(update={"fields": fields})
         end = backbone.tokenizer.eos_token_id
         if end is None:
@@ -108,8 +90,6 @@ class AnnotationEngine:
             # As the embedded base learned it in its pretraining, which knew no measurements.
             places=settings.numbers != "measured",
         )
-        self.architecture = backbone.architecture
-        self.manifest: AdapterManifest | None = None
         self._guide: Guide | None = None
 
     @classmethod
@@ -124,7 +104,7 @@ class AnnotationEngine:
         backbone = load_backbone(model, random_start=random_start)
         backbone.use_values(settings.numbers != "digits", seed=random_start or 0)
         backbone.model.eval()
-        return cls(backbone, settings)
+        return cls(AdaptedModel(backbone), settings)
 
     @classmethod
     def load(cls, folder: Path, *, model: str | None = None) -> AnnotationEngine:
@@ -134,34 +114,13 @@ class AnnotationEngine:
             AdapterError: not an annotator, or of another base.
         """
         settings = read_settings(folder)
-        backbone, manifest = load_adapter(folder, model=model)
-        if manifest.adapter.method == "lora":
-            backbone.model = backbone.model.merge_and_unload()
-            backbone.model.eval()
-        engine = cls(backbone, settings, manifest.adapter)
-        engine.manifest = manifest
-        return engine
+        return cls(AdaptedModel.load(folder, model=model), settings)
 
     @classmethod
     def to_train(cls, folder: Path, *, model: str | None = None) -> AnnotationEngine:
-        """Load a saved annotator whose adapter is to be trained further."""
-        manifest, settings = read_manifest(folder), read_settings(folder)
-        base = load_backbone(model or manifest.model, random_start=manifest.random_start)
-        base.use_values(manifest.values is not None)
-        lora = manifest.adapter.spec(base.model)
-        backbone, manifest = load_adapter(folder, base=base)
-        interface = values_of(backbone.model)
-        if manifest.adapter.method == "full":
-            backbone.model.requires_grad_(True)
-        else:
-            for name, weight in backbone.model.named_parameters():
-                if ".lora_" in name:
-                    weight.requires_grad_(True)
-            if interface is not None:
-                interface.requires_grad_(True)
-        engine = cls(backbone, settings, manifest.adapter, lora)
-        engine.manifest = manifest
-        return engine
+        """Load a saved annotator whose adapter is to be trained further; as `load`."""
+        settings = read_settings(folder)
+        return cls(AdaptedModel.load_to_train(folder, model=model), settings)
 
     @property
     def answer_bytes(self) -> int:
@@ -179,72 +138,13 @@ class AnnotationEngine:
             )
         return self._guide
 
-    def attach(self, adapter: AdapterConfig, seed: int) -> None:
-        """Give the model fresh trainable weights."""
-        if self.adapter is not None:
-            raise ModelError("this model is adapted already; open the base again to start anew")
-        self.lora = adapter.spec(self.backbone.model)
-        self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
-        self.adapter = adapter
-
-    def detach(self) -> None:
-        """Undo `attach`."""
-        if self.lora is not None:
-            self.backbone.model = self.backbone.model.unload()
-            self.backbone.model.eval()
-        self.adapter = self.lora = None
-
-    def merge(self) -> None:
-        """Fold the adapter into the weights, as `load` does it: the answers are the same."""
-        if self.lora is not None:
-            self.backbone.model = self.backbone.model.merge_and_unload()
-            self.backbone.model.eval()
-            self.lora = None
-
-    def meter(
-        self,
-        ledger: Ledger,
-        stage: str,
-        validation: Sequence[Any] = (),
-        *,
-        optimizer: str = "adamw",
-    ) -> Meter:
-        """Prices training of this model for a stage of a ledger."""
-        return Meter(
-            ledger,
-            stage,
-            self.architecture,
-            self.lora,
-            validation,
-            values=self.backbone.value_spec,
-            device=next(self.backbone.model.parameters()).device.type,
-            optimizer=optimizer,
-        )
-
     def identity(self) -> str:
         """Of base, settings and adapter: what an answer depends on beside its question."""
-        facts: dict[str, Any] = {
-            "base": self.backbone.base_sha256,
-            "settings": self.settings.model_dump(mode="json"),
-            "adapter": None if self.adapter is None else self.adapter.model_dump(mode="json"),
-            "saved": None if self.manifest is None else self.manifest.model_dump(mode="json"),
-        }
-        trained = lora_parameters(self.backbone.model) if self.manifest is None else {}
-        weights = [trained[name].detach().float().cpu().numpy() for name in sorted(trained)]
-        return work_sha256(facts, weights)
+        return self.model.identity({"settings": self.settings.model_dump(mode="json")})
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and guided decoding cost."""
-        rules = get_convention(convention)
-        table = rules.decode(
-            self.architecture, work.positions, work.cached, work.head_positions, self.lora
-        )
-        for rows, length in work.prefill:
-            table = table + rules.forward(self.architecture, rows, length, self.lora, 1)
-        values = self.backbone.value_spec
-        if values is not None:
-            table = table + values.forward(work.prefill_positions, 0)
-        return float(table.total)
+        return self.model.work_flops(work, convention)
 
     def untuned_settings(self, numbers: str | None = None) -> AnnotatorSettings:
         """The same task for the bare base."""
@@ -301,7 +201,7 @@ class AnnotationEngine:
         asked = work_sha256({"model": self.identity()}, [*(q.ids for q in questions), *series])
         with spending(ledger) as paying:
             most = self.work_flops(planned, paying.convention)
-            key = f"{stage}/generate/{asked}"
+            key = Key(stage, "generate", asked)
             with paying.charge(key, most, stage=stage, kind="generate") as charge:
                 done = self._decoded(questions, whole, progress)
                 charge.flops = self.work_flops(done, paying.convention)
@@ -353,23 +253,15 @@ class AnnotationEngine:
 
     def save(self, folder: Path, training: Mapping[str, Any] | None = None) -> None:
         """Save adapter and settings; see `adapters.save_adapter` for what may be raised."""
-        if self.adapter is None:
-            raise ModelError("nothing to save: the base is as it came; call fit first")
-        interface = values_of(self.backbone.model)
-        manifest = AdapterManifest(
-            model=self.backbone.name,
-            base_sha256=self.backbone.base_sha256,
-            kept_ids=self.backbone.vocabulary.kept,
-            adapter=self.adapter,
-            codec=_CODECS[self.settings.numbers],
-            context_steps=self.settings.max_points,
-            n_channels=1,
-            random_start=self.backbone.random_start,
-            values=None if interface is None else interface.shape,
-            training=dict(training or {}) | {"task": "annotation"},
-        )
         with tempfile.TemporaryDirectory(prefix="loracast-") as scratch:
             path = Path(scratch) / ANNOTATOR_FILE
             path.write_text(self.settings.model_dump_json(indent=1) + "\n", encoding="utf-8")
             extra = {ANNOTATOR_FILE: path}
-            self.manifest = save_adapter(self.backbone.model, folder, manifest, extra)
+            self.model.save(
+                folder,
+                codec=_CODECS[self.settings.numbers],
+                context_steps=self.settings.max_points,
+                n_channels=1,
+                training=dict(training or {}) | {"task": "annotation"},
+                extra_files=extra,
+            )

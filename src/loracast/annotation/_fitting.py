@@ -5,10 +5,6 @@ Knows an engine, labelled series and prices; the loop itself is in `training`.
 
 from __future__ import annotations
 
-import json
-import math
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.adapters import AdapterConfig, lora_parameters, read_sealed, write_sealed
+from loracast.adapters import AdapterConfig
 from loracast.annotation._confidence import fit_scales, fit_temperatures
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine, Answer
@@ -32,27 +28,16 @@ from loracast.annotation._rows import (
 )
 from loracast.annotation._score_lists import LIST_FIELDS, is_right
 from loracast.decoding import plan_guided
-from loracast.errors import AnnotationError, BudgetExceeded, LoracastError
+from loracast.errors import AnnotationError
 from loracast.files import sha256_of
-from loracast.flops import format_flops
 from loracast.ledger import Ledger
-from loracast.model import (
-    allowance,
-    check_finished,
-    claim_folder,
-    planned_budget,
-    validated,
-    work_sha256,
-)
+from loracast.model import BudgetShares, FitRecord, fit_within_budget, kept_once, validated
 from loracast.training import (
     BatchSource,
-    Example,
-    Machine,
     Progress,
     TrainConfig,
     TrainResult,
     machine_facts,
-    train,
 )
 
 __all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
@@ -60,7 +45,6 @@ __all__ = ["AnnotatorReport", "fit_annotator", "generated_rows", "most_steps"]
 # Seeds of generated series: each kind has its own million.
 TRAIN_SEEDS, VALIDATION_SEEDS = 1_000_000, 2_000_000
 VALIDATION_ROWS = 96  # of the loss
-VALIDATIONS = 2
 HELD_OUT = 10  # of rows, one in so many is for validation, once there are 200
 LEAST_TO_HOLD_OUT = 200
 # At equal series small batches learned better (docs/log.md).
@@ -69,35 +53,25 @@ LEARNING_RATE = {"lora": 8e-4, "full": 1e-3}
 ROWS_LEARNING_RATE = {"lora": 5e-4, "full": 2e-4}  # a few rows seen many times
 ROWS_BATCH_SIZE = 8
 MOST_STEPS, PASSES = 20_000, 8
+# Lengths vary within a pool of batches, so a step costs what those of one pool cost on average.
+SHARES = BudgetShares(
+    validations=2, priced_batches=POOL, price=lambda prices: float(np.mean(prices))
+)
 
 
-@dataclass(frozen=True)
-class AnnotatorReport:
-    """What a fit did.
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorReport(FitRecord):
+    """What the fit of an annotator did, beside what every `FitRecord` holds.
 
     Args:
-        training: losses, gradient norms, best step.
-        flops: spent on training, validation and calibration, in all runs of this fit.
-        repeated_flops: of these, what ran again after an interruption.
-        limit_flops: the budget.
-        config: the dials of the loop.
         n_train: rows trained on; None for the generated stream.
         n_validation: rows that the temperatures were fitted on.
         temperatures: by label field.
-        seconds: of wall time.
-        machine: where; the precision is in `training`.
     """
 
-    training: TrainResult
-    flops: float
-    repeated_flops: float
-    limit_flops: float
-    config: TrainConfig
     n_train: int | None
     n_validation: int
     temperatures: dict[str, float]
-    seconds: float
-    machine: Machine
 
 
 def most_steps(n_rows: int | None) -> int:
@@ -124,7 +98,7 @@ def fit_annotator(
     folder: Path,
     ledger: Ledger | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> AnnotatorReport:
+) -> tuple[AnnotationEngine, AnnotatorReport]:
     """Train an engine, calibrate it and save the adapter in `folder/adapter`.
 
     Args:
@@ -141,85 +115,72 @@ def fit_annotator(
         ledger: that grants the budget and is charged what was used of it, beside the fit's own.
         progress: called after every step.
 
+    Returns:
+        The engine with the adapter merged, and the report.
+
     Raises:
         BudgetExceeded: not one step fits, or not all of them, after work that ran twice.
         AnnotationError, ConfigError, StorageError: see `Annotator.fit`.
     """
-    started = time.monotonic()
+    model, settings = engine.model, engine.settings
     train_rows, held = _divided(rows, seed, lengths, calibration)
-    learned = None if engine.adapter is None else _weights_sha256(engine)
-    points = engine.settings.max_points
-    examples = labelled_examples(engine.task, held[:VALIDATION_ROWS], points)
-    if learned is None:
-        engine.attach(adapter, seed)
-    identity = json.loads(
-        json.dumps(
-            {
-                "data": "generated" if train_rows is None else _sha256(train_rows),
-                "base_sha256": engine.backbone.base_sha256,
-                "settings": engine.settings.model_dump(mode="json"),
-                "adapter": None
-                if engine.adapter is None
-                else engine.adapter.model_dump(mode="json"),
-                "learned_sha256": learned,
-                "training": dict(training),
-                "max_steps": max_steps,
-                "budget_flops": budget_flops,
-                "seed": seed,
-                "lengths": list(lengths),
-                "calibration": calibration,
-            }
-        )
+    examples = labelled_examples(engine.task, held[:VALIDATION_ROWS], settings.max_points)
+    wanted, source = _dials(
+        engine, train_rows, training, max_steps, seed, lengths, model.adapter or adapter
     )
-    planned = planned_budget(folder, identity)
-    try:
-        config, source = _dials(engine, train_rows, training, max_steps, seed, lengths)
-        config = _affordable(engine, config, source, examples, planned, len(held), training)
-    except LoracastError:
-        if learned is None:
-            engine.detach()
-        raise
-    claim_folder(folder, identity | {"budget_flops": planned})
-    name = work_sha256(identity | {"budget_flops": planned, "folder": str(folder.resolve())}, ())
-    with (
-        Ledger(folder / "ledger.sqlite", budget_flops) as own,
-        allowance(ledger, f"annotations/{name}", own, "annotations"),
-    ):
-        result = train(
-            engine.backbone.model,
-            source,
-            config,
-            meter=engine.meter(own, "fit", examples, optimizer=config.optimizer),
-            folder=folder / "checkpoints",
-            validation=examples,
-            progress=progress,
-        )
-        check_finished(result, own)
+    data = "generated" if train_rows is None else _sha256(train_rows)
+    facts = {
+        "data": data,
+        "settings": settings.model_dump(mode="json"),
+        "learned_sha256": model.learned_sha256(),
+        "max_steps": max_steps,
+        "lengths": list(lengths),
+        "calibration": calibration,
+    }
+
+    def calibration_flops() -> float:
+        longest = [max(map(len, examples), default=0)] * (len(held) if examples else 0)
+        return engine.work_flops(plan_guided(longest, engine.answer_bytes)) if longest else 0.0
+
+    def finish(own: Ledger) -> None:
         if held:
             _calibrate(engine, held, own, folder / "calibration.json")
-        temperatures = dict(engine.settings.temperatures)
-        spent, again = own.spent_flops, own.repeated_flops
-    shortest = lengths[0] if train_rows is None else min(len(r.values) for r in train_rows)
-    least = max(2, min(engine.settings.min_points, shortest))
-    engine.settings = engine.settings.model_copy(update={"min_points": least})
-    engine.save(
-        folder / "adapter",
-        {"flops": spent - again, "steps": result.steps, "seed": seed, "data": identity["data"]}
-        | {"best_val_loss": result.best_val_loss}
-        | {"precision": result.precision, "machine": machine_facts()},
+
+    def save(result: TrainResult, flops: float) -> None:
+        shortest = lengths[0] if train_rows is None else min(len(r.values) for r in train_rows)
+        least = max(2, min(engine.settings.min_points, shortest))
+        engine.settings = engine.settings.model_copy(update={"min_points": least})
+        engine.save(
+            folder / "adapter",
+            {"flops": flops, "steps": result.steps, "seed": seed, "data": data}
+            | {"best_val_loss": result.best_val_loss}
+            | {"precision": result.precision, "machine": machine_facts()},
+        )
+
+    record = fit_within_budget(
+        model,
+        source,
+        examples,
+        budget_flops=budget_flops,
+        shares=SHARES,
+        adapter=adapter,
+        wanted=wanted,
+        chosen=training,
+        seed=seed,
+        facts=facts,
+        folder=folder,
+        name="annotations",
+        finish=finish,
+        save=save,
+        beside_flops=calibration_flops,
+        ledger=ledger,
+        progress=progress,
     )
-    engine.merge()
-    return AnnotatorReport(
-        training=result,
-        flops=spent,
-        repeated_flops=again,
-        limit_flops=budget_flops,
-        config=config,
+    return engine, AnnotatorReport(
+        **vars(record),
         n_train=None if train_rows is None else len(train_rows),
         n_validation=len(held),
-        temperatures=temperatures,
-        seconds=time.monotonic() - started,
-        machine=machine_facts(),
+        temperatures=dict(engine.settings.temperatures),
     )
 
 
@@ -227,14 +188,15 @@ def _calibrate(
     engine: AnnotationEngine, held: Sequence[LabelledSeries], ledger: Ledger, kept: Path
 ) -> None:
     """Temperatures and scales from rows held out; read where a finished fit left them."""
-    read = read_sealed(kept)
-    if read is None:
+
+    def fitted() -> dict[str, Any]:
         short = [shortened(r.values, r.facts, engine.settings.max_points) for r in held]
         answers = engine.answers([s for s, _ in short], ledger=ledger, stage="calibrate")
         truth = [f for _, f in short]
-        fitted = fit_temperatures([a.probabilities for a in answers], truth)
-        read = {"temperatures": fitted, "scales": _scales(answers, truth, held)}
-        write_sealed(kept, read)
+        temperatures = fit_temperatures([a.probabilities for a in answers], truth)
+        return {"temperatures": temperatures, "scales": _scales(answers, truth, held)}
+
+    read = kept_once(kept, fitted)
     update = {
         "temperatures": dict(engine.settings.temperatures) | read["temperatures"],
         "scales": {name: tuple(pair) for name, pair in read["scales"].items()},
@@ -265,9 +227,9 @@ def _dials(
     max_steps: int,
     seed: int,
     lengths: tuple[int, int],
+    adapter: AdapterConfig,
 ) -> tuple[TrainConfig, BatchSource]:
-    assert engine.adapter is not None
-    points, method = engine.settings.max_points, engine.adapter.method
+    points, method = engine.settings.max_points, adapter.method
     few = rows is not None
     given: dict[str, Any] = {
         "steps": max_steps,
@@ -284,43 +246,6 @@ def _dials(
     return config, DescribedRows(engine.task, rows, config.batch_size, seed, points)
 
 
-def _affordable(
-    engine: AnnotationEngine,
-    config: TrainConfig,
-    source: BatchSource,
-    examples: Sequence[Example],
-    budget_flops: float,
-    n_held: int,
-    training: Mapping[str, Any],
-) -> TrainConfig:
-    """The dials with as many steps as the budget holds beside validation and calibration."""
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as scratch,
-        Ledger(Path(scratch) / "ledger.sqlite", budget_flops) as ledger,
-    ):
-        meter = engine.meter(ledger, "fit", examples, optimizer=config.optimizer)
-        step = float(np.mean([meter.step_flops(source.batch(i)) for i in range(POOL)]))
-        beside = VALIDATIONS * meter.validation_flops
-    if n_held and examples:
-        longest = [max(len(e) for e in examples)] * n_held
-        beside += engine.work_flops(plan_guided(longest, engine.answer_bytes))
-    steps = min(config.steps, int((budget_flops - beside) / step))
-    if steps < 1:
-        raise BudgetExceeded(
-            f"one training step costs {format_flops(step)} and validation with calibration "
-            f"{format_flops(beside)}, but the budget is {format_flops(budget_flops)}; give at "
-            f"least {step + beside:.2e} (--budget)"
-        )
-    update: dict[str, Any] = {"steps": steps}
-    if "eval_every" not in training:
-        update["eval_every"] = math.ceil(steps / VALIDATIONS)
-    if "warmup_steps" not in training:
-        update["warmup_steps"] = min(config.warmup_steps, steps // 5)
-    if "log_every" not in training:
-        update["log_every"] = max(1, min(config.log_every, steps // 10))
-    return config.model_copy(update=update)
-
-
 def _scales(
     answers: Sequence[Answer], truth: Sequence[SeriesFacts], rows: Sequence[LabelledSeries]
 ) -> dict[str, tuple[float, float]]:
@@ -334,12 +259,6 @@ def _scales(
         ]
         out |= fit_scales([p for p, _ in known], [right for _, right in known])
     return out
-
-
-def _weights_sha256(engine: AnnotationEngine) -> str:
-    """Of what an adapter has learned so far."""
-    weights = sorted(lora_parameters(engine.backbone.model).items())
-    return sha256_of(*(p for name, w in weights for p in (name, w.detach().cpu().numpy())))
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:

@@ -167,7 +167,7 @@ def train_annotator(
         "model": model,
         "base_sha256": engine.backbone.base_sha256,
         "numbers": numbers,
-        "method": None if engine.adapter is None else engine.adapter.method,
+        "method": None if engine.model.adapter is None else engine.model.adapter.method,
         "data": None if rows is None else {"path": str(data), "n": len(rows)},
         "learned_on_from": None if adapter is None else str(adapter),
         "fields": list(engine.settings.fields),

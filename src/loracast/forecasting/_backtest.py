@@ -6,7 +6,6 @@ begins `_cases`', and what an adapter has seen `_seen`'s.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from loracast.forecasting._compare import (
     scored_horizons,
 )
 from loracast.forecasting._engine import Engine, calibrated
-from loracast.forecasting._sampling import UNLIMITED_FLOPS, check_size, constant_notes
+from loracast.forecasting._sampling import check_size, constant_notes
 from loracast.forecasting._seen import check_seen_rule, choose_unseen, known_until
 from loracast.ledger import Ledger
 from loracast.series import Panel, facts_of_skipped, left_out, note_of_skipped
@@ -151,7 +150,7 @@ def backtest_panel(
     if not len(panel):
         raise DataError("got no series; a backtest needs at least one")
     check_size(windows * len(panel), samples, horizon, panel.n_channels)
-    limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
+    limit = None if budget is None else parse_flops(budget)
     opened: dict[str, Engine] = {}
     most = None
     models = [m for m in methods if m in MODELS]
@@ -202,10 +201,7 @@ def backtest_panel(
     }
     horizons = scored_horizons(horizon)
     rows: dict[str, Row] = {}
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as folder,
-        Ledger(Path(folder) / "ledger.sqlite", limit) as ledger,
-    ):
+    with Ledger.in_memory(limit) as ledger:
         for method in methods:
             if method not in MODELS:
                 if watcher is not None:

@@ -13,27 +13,21 @@ from typing import Any
 import numpy as np
 
 from loracast.adapters import (
-    AdapterConfig,
     AdapterManifest,
-    attach_lora,
-    load_adapter,
-    lora_parameters,
     read_manifest,
-    save_adapter,
 )
-from loracast.backbone import Backbone, load_backbone, symbol_ids, values_of
+from loracast.backbone import load_backbone, symbol_ids
 from loracast.codec import Codec, make_codec
 from loracast.decoding import Work
-from loracast.errors import AdapterError, CodecError, ConfigError, DataError, ModelError
-from loracast.flops import LoraSpec, get_convention
+from loracast.errors import AdapterError, CodecError, ConfigError, DataError
 from loracast.forecasting._shown import check_positions, misfit, told_together
 from loracast.forecasting._shows import default_codec, shows_numbers, task_of
 from loracast.forecasting._task import Prompt
 from loracast.forecasting._windows import ForecastWindows
-from loracast.ledger import Ledger
-from loracast.model import spending, work_sha256
+from loracast.ledger import Key, Ledger
+from loracast.model import AdaptedModel, spending, work_sha256
 from loracast.series import Panel
-from loracast.training import Example, Meter, Progress, TrainConfig, TrainResult, train
+from loracast.training import Example, Progress, TrainConfig, TrainResult
 
 __all__ = ["Engine", "FitPlan", "calibrated"]
 
@@ -61,25 +55,15 @@ class Engine:
     """A backbone with the codec's symbols bound to its tokens, adapted or not.
 
     Args:
-        backbone: a loaded model, already pruned to the codec's tokens.
+        model: a backbone, adapted or not, already pruned to the codec's tokens.
         codec: how numbers become symbols.
-        adapter: how the model is adapted; None while it is the bare base.
-        lora: what the adapter costs when it runs beside the base; None once merged.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        codec: Codec,
-        adapter: AdapterConfig | None = None,
-        lora: LoraSpec | None = None,
-    ) -> None:
-        self.backbone, self.codec = backbone, codec
-        self.adapter, self.lora = adapter, lora
-        self.task = task_of(backbone, codec)
-        self.architecture = backbone.architecture
-        self.manifest: AdapterManifest | None = None
-        self.spread: tuple[float, ...] = ()  # of sampled numbers, see `calibrate_spread`
+    def __init__(self, model: AdaptedModel, codec: Codec) -> None:
+        self.model, self.backbone, self.codec = model, model.backbone, codec
+        self.task = task_of(model.backbone, codec)
+        # Of sampled numbers, see `calibrate_spread`.
+        self.spread: tuple[float, ...] = () if model.manifest is None else model.manifest.spread
         self.held_paths = 0  # of the last `sample`, how many met the limits of `_bounds`
 
     @classmethod
@@ -101,7 +85,7 @@ class Engine:
         backbone = load_backbone(model, random_start=random_start)
         backbone.use_values(shows_numbers(made), seed=random_start or 0)
         backbone.prune(symbol_ids(backbone.tokenizer, made.alphabet))
-        return cls(backbone, made)
+        return cls(AdaptedModel(backbone), made)
 
     @classmethod
     def load(cls, folder: Path, *, model: str | None = None, merge: bool = True) -> Engine:
@@ -120,41 +104,11 @@ class Engine:
             codec = make_codec(**manifest.codec)
         except (CodecError, TypeError) as error:
             raise AdapterError(f"the adapter in {folder} has no usable codec: {error}") from error
-        base = load_backbone(model or manifest.model, random_start=manifest.random_start)
-        base.use_values(manifest.values is not None)
-        lora = None if merge else manifest.adapter.spec(base.model)  # before PEFT wraps its layers
-        backbone, manifest = load_adapter(folder, base=base)
-        if manifest.adapter.method == "lora" and merge:
-            backbone.model = backbone.model.merge_and_unload()
-            backbone.model.eval()
-        engine = cls(backbone, codec, manifest.adapter, lora)
-        engine.manifest, engine.spread = manifest, manifest.spread
-        return engine
-
-    def attach(self, adapter: AdapterConfig, seed: int) -> None:
-        """Give the model fresh trainable weights.
-
-        Raises:
-            AdapterError: targets that the model does not have.
-            ModelError: it has an adapter already.
-        """
-        if self.adapter is not None:
-            raise ModelError("this model is adapted already; open the base again to start anew")
-        self.lora = adapter.spec(self.backbone.model)
-        self.backbone.model = attach_lora(self.backbone.model, adapter, seed)
-        self.adapter = adapter
+        return cls(AdaptedModel.load(folder, model=model, merge=merge), codec)
 
     def identity(self) -> str:
         """Of base, codec and adapter: what a forecast depends on beside its inputs."""
-        facts: dict[str, Any] = {
-            "base": self.backbone.base_sha256,
-            "codec": self.codec.config(),
-            "adapter": None if self.adapter is None else self.adapter.model_dump(mode="json"),
-            "saved": None if self.manifest is None else self.manifest.model_dump(mode="json"),
-        }
-        trained = lora_parameters(self.backbone.model) if self.manifest is None else {}
-        weights = [trained[name].detach().float().cpu().numpy() for name in sorted(trained)]
-        return work_sha256(facts, weights)
+        return self.model.identity({"codec": self.codec.config()})
 
     def validation_examples(self, panel: Panel | None, plan: FitPlan) -> list[Example]:
         """The last window of each validation series, scaled from the plan's context."""
@@ -167,26 +121,6 @@ class Engine:
             if len(window) >= 2 and np.isfinite(window[:context]).any(axis=0).all():
                 examples.append(self.task.example(window, context))
         return examples
-
-    def meter(
-        self,
-        ledger: Ledger,
-        stage: str,
-        validation: Sequence[Example] = (),
-        *,
-        optimizer: str = "adamw",
-    ) -> Meter:
-        """Prices training of this model for a stage of a ledger."""
-        return Meter(
-            ledger,
-            stage,
-            self.architecture,
-            self.lora,
-            validation,
-            values=self.backbone.value_spec,
-            device=next(self.backbone.model.parameters()).device.type,
-            optimizer=optimizer,
-        )
 
     def windows(self, panel: Panel, plan: FitPlan, batch_size: int, seed: int) -> ForecastWindows:
         """Training windows of a panel under a plan."""
@@ -213,13 +147,11 @@ class Engine:
         progress: Callable[[Progress], None] | None = None,
     ) -> TrainResult:
         """Train the attached adapter; see `training.train` for what may be raised."""
-        if self.adapter is None:
-            raise ModelError("nothing to train: attach an adapter first")
-        return train(
-            self.backbone.model,
+        return self.model.train(
             self.windows(panel, plan, training.batch_size, training.seed),
             training,
-            meter=self.meter(ledger, stage, validation, optimizer=training.optimizer),
+            ledger=ledger,
+            stage=stage,
             folder=folder,
             validation=validation,
             progress=progress,
@@ -228,7 +160,7 @@ class Engine:
     @property
     def misfit(self) -> str:
         """Why forecasts of the bare base would be noise; "" where nothing speaks against them."""
-        return "" if self.adapter is not None else misfit(self.backbone, self.codec)
+        return "" if self.model.adapter is not None else misfit(self.backbone, self.codec)
 
     def channel_groups(self, n_channels: int) -> list[slice]:
         """Channels that are forecast together.
@@ -236,9 +168,10 @@ class Engine:
         All, or one by one where there are more of them than the model has ever seen together: it
         would go on with the others as constants.
         """
-        known = None if self.backbone.card is None else self.backbone.card.channels
-        if known is not None and self.adapter is not None:
-            known = None if self.manifest is None else max(known, self.manifest.n_channels)
+        card, saved = self.backbone.card, self.model.manifest
+        known = None if card is None else card.channels
+        if known is not None and self.model.adapter is not None:
+            known = None if saved is None else max(known, saved.n_channels)
         if known is None or n_channels <= known:
             return [slice(0, n_channels)]
         return [slice(c, c + 1) for c in range(n_channels)]
@@ -249,7 +182,8 @@ class Engine:
 
     def default_context(self, values: np.ndarray) -> int:
         """Last steps of a history (T, C) shown where nobody asked for a number; see the task."""
-        made_for = 0 if self.manifest is None else self.manifest.context_steps
+        saved = self.model.manifest
+        made_for = 0 if saved is None else saved.context_steps
         groups = self.channel_groups(values.shape[1])
         return min(self.task.default_context(values[:, group], made_for) for group in groups)
 
@@ -264,17 +198,8 @@ class Engine:
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and decode steps cost."""
-        rules = get_convention(convention)
-        values = self.backbone.value_spec
-        to_text = work.head_positions if values is None else 0
-        table = rules.decode(self.architecture, work.positions, work.cached, to_text, self.lora)
-        for rows, length in work.prefill:
-            heads = 1 if values is None else 0
-            table = table + rules.forward(self.architecture, rows, length, self.lora, heads)
-        if values is not None:
-            shown = work.prefill_positions + work.positions
-            table = table + values.forward(shown, work.head_positions)
-        return float(table.total)
+        numbers = self.backbone.value_spec is not None
+        return self.model.work_flops(work, convention, numbers=numbers)
 
     def forecast_flops(
         self,
@@ -305,7 +230,7 @@ class Engine:
                 f"got widen=True for codec {self.codec.name!r}; bands are widened where numbers "
                 "are sampled: use codec 'continuous', or leave widen out"
             )
-        wanted = self.adapter is not None if widen is None else widen
+        wanted = self.model.adapter is not None if widen is None else widen
         return wanted and self.task.widens and samples > 1
 
     def sample(
@@ -373,7 +298,7 @@ class Engine:
             "temperature": temperature,
             "hindcasts": len(request.hindcasts),
         }
-        key = f"{stage}/generate/{work_sha256(work, contexts)}"
+        key = Key(stage, "generate", work_sha256(work, contexts))
         with spending(ledger) as paying:
             most = self._price(self.task.plan(request), paying.convention)
             with paying.charge(key, most, stage=stage, kind=kind) as charge:
@@ -400,24 +325,15 @@ class Engine:
         extra_files: dict[str, Path] | None = None,
     ) -> AdapterManifest:
         """Save the adapter; see `adapters.save_adapter` for what may be raised."""
-        if self.adapter is None:
-            raise ModelError("nothing to save: the model has no adapter")
-        interface = values_of(self.backbone.model)
-        manifest = AdapterManifest(
-            model=self.backbone.name,
-            base_sha256=self.backbone.base_sha256,
-            kept_ids=self.backbone.vocabulary.kept,
-            adapter=self.adapter,
+        return self.model.save(
+            folder,
             codec=self.codec.config(),
             context_steps=context_steps,
             n_channels=n_channels,
-            random_start=self.backbone.random_start,
-            values=None if interface is None else interface.shape,
-            spread=self.spread,
             training=training or {},
+            spread=self.spread,
+            extra_files=extra_files,
         )
-        self.manifest = save_adapter(self.backbone.model, folder, manifest, extra_files)
-        return self.manifest
 
 
 def calibrated(engine: Engine, values: Sequence[np.ndarray]) -> Engine:
@@ -425,4 +341,4 @@ def calibrated(engine: Engine, values: Sequence[np.ndarray]) -> Engine:
     codec = engine.codec.calibrate(values)
     if codec is engine.codec:
         return engine
-    return Engine(engine.backbone, codec, engine.adapter, engine.lora)
+    return Engine(engine.model, codec)

@@ -6,9 +6,6 @@ charged to a ledger first, also where no budget was asked for.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -18,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import narwhals as nw
 import numpy as np
 
-from loracast.adapters import AdapterConfig, adapter_folder, copy_adapter
+from loracast.adapters import AdapterConfig, adapter_folder
 from loracast.codec import Codec, make_codec
-from loracast.errors import BudgetExceeded, ConfigError, DataError, ModelError
+from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.flops import format_flops, parse_flops
 from loracast.forecasting._engine import Engine, calibrated
 from loracast.forecasting._fitting import FitReport, run_fit
@@ -40,7 +37,7 @@ from loracast.forecasting._sampling import (
     sample_panel,
 )
 from loracast.ledger import Ledger
-from loracast.model import spending, validated
+from loracast.model import Product, spending, validated
 from loracast.series import (
     Panel,
     Skipped,
@@ -100,7 +97,7 @@ def _known(options: Mapping[str, Any], allowed: type, method: str) -> None:
             )
 
 
-class Forecaster:
+class Forecaster(Product[Engine, FitReport]):
     """A language model that forecasts time series, zero-shot or fitted with LoRA.
 
         from loracast import Forecaster
@@ -121,15 +118,11 @@ class Forecaster:
     def __init__(self, engine: Engine, *, seed: int = 0, n_samples: int | None = None) -> None:
         if n_samples is not None and n_samples < 1:
             raise ConfigError(f"got {n_samples} samples; expected at least 1")
-        if seed < 0:
-            raise ConfigError(f"got seed {seed}; expected 0 or more")
-        self.engine, self.seed, self.n_samples = engine, seed, n_samples
-        self.fit_report: FitReport | None = None
+        super().__init__(engine, seed)
+        self.n_samples, self._codec = n_samples, engine.codec
         self.forecast_report: ForecastReport | None = None
         self._panel: Panel | None = None
         self._columns: Columns = {}
-        self._saved: Path | None = None
-        self._unfinished = False
 
     @classmethod
     def from_pretrained(
@@ -172,8 +165,8 @@ class Forecaster:
         """
         found = adapter_folder(folder)
         engine = Engine.load(found, model=model)
-        assert engine.manifest is not None
-        facts = engine.manifest.training
+        assert engine.model.manifest is not None
+        facts = engine.model.manifest.training
         count = facts.get("n_samples")
         made = cls(
             engine,
@@ -182,20 +175,6 @@ class Forecaster:
         )
         made._saved = found
         return made
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the adapter: a finished folder appears, or none.
-
-        Raises:
-            ModelError: nothing is fitted.
-            StorageError: the folder cannot be written, or holds something else.
-        """
-        if self._saved is None or self._unfinished:
-            raise ModelError("nothing to save: the base is as it came; call fit first")
-        folder = Path(folder)
-        if not folder.exists() or folder.resolve() != self._saved.resolve():
-            copy_adapter(self._saved, folder)
-        return folder
 
     def fit(
         self,
@@ -215,8 +194,9 @@ class Forecaster:
         Trains on sliding windows of all series. From ten series on, the last tenth of them is
         held out for the validation loss; of fewer, the last fifth of their steps. Where numbers
         are shown as numbers, another tenth (or half of that fifth) is held out for the widths of
-        bands. The weights with the lowest validation loss are kept. A second fit starts from the
-        base again.
+        bands. The weights with the lowest validation loss are kept. Every fit starts from the
+        base, a second one too, and one of a forecaster that was loaded: bands are calibrated on
+        series that nothing has been trained on. A fit that fails leaves the forecaster as it was.
 
         Args:
             frame: a long pandas or polars frame, or a `Panel`.
@@ -251,24 +231,23 @@ class Forecaster:
             adapter = validated(AdapterConfig, adapter or {})
         panel.require_length(2, "training")
         require_known(panel, None, "training")
-        self._unfinished = self._unfinished or self.engine.adapter is not None
-        self._to_base()
-        self._unfinished = True
-        self.engine, self.fit_report = run_fit(
-            self.engine,
-            panel,
-            budget_flops=limit,
-            adapter=adapter,
-            training=training or {},
-            max_steps=max_steps,
-            seed=self.seed,
-            folder=(folder := self._scratch() if out is None else Path(out)),
-            facts={"n_samples": self.n_samples},
-            ledger=ledger,
-            progress=progress,
+        self._fit(
+            out,
+            lambda engine, folder: run_fit(
+                engine,
+                panel,
+                budget_flops=limit,
+                adapter=adapter,
+                training=training or {},
+                max_steps=max_steps,
+                seed=self.seed,
+                folder=folder,
+                facts={"n_samples": self.n_samples},
+                ledger=ledger,
+                progress=progress,
+            ),
         )
-        self._panel, self._columns, self._saved = panel, columns, folder / "adapter"
-        self._unfinished = False
+        self._panel, self._columns = panel, columns
         return self
 
     def sample(
@@ -347,10 +326,9 @@ class Forecaster:
         Raises:
             DataError: no series that can be used or, where `strict`, one that cannot.
         """
-        self._to_base()
         found, short = usable_series(panel, strict=strict)
         # A codec with a scale of its own is told it before it counts what a history takes.
-        engine = self.engine if self.engine.adapter else calibrated(self.engine, found.values)
+        engine = self.engine if self.engine.model.adapter else calibrated(self.engine, found.values)
         last = [context or engine.default_context(values) for values in found.values]
         found, unknown = usable_series(found, last=last, strict=strict)
         skipped = (*short, *unknown)
@@ -477,7 +455,6 @@ class Forecaster:
         ledger: Ledger,
     ) -> None:
         """Refuse forecasts that together are more than a ledger has left."""
-        self._to_base()
         count = options.get("n_samples")
         samples = enough_samples(self.n_samples if count is None else count, levels, ())
         needed = sum(
@@ -508,7 +485,6 @@ class Forecaster:
         quantiles: Sequence[float],
         options: Sampling,
     ) -> np.ndarray:
-        self._to_base()
         count = options.get("n_samples")
         count = enough_samples(self.n_samples if count is None else count, levels, quantiles)
         samples, self.forecast_report = sample_panel(
@@ -533,15 +509,6 @@ class Forecaster:
             self.forecast_report = replace(self.forecast_report, skipped=tuple(skipped))
             warn_of_skipped(skipped, n_usable + len(skipped))
 
-    def _scratch(self) -> Path:
-        folder = tempfile.mkdtemp(prefix="loracast-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
-
-    def _to_base(self) -> None:
-        """Open the base again after a fit that did not end, or before another one."""
-        if not self._unfinished:
-            return
-        base = self.engine.backbone
-        self.engine = Engine.open(base.name, self.engine.codec, random_start=base.random_start)
-        self._saved, self.fit_report, self._unfinished = None, None, False
+    def _reopened(self) -> Engine:
+        base = self._engine.backbone
+        return Engine.open(base.name, self._codec, random_start=base.random_start)

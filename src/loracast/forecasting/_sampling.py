@@ -16,11 +16,10 @@ from loracast.forecasting._engine import Engine, calibrated
 from loracast.forecasting._quantiles import intervals, sample_quantiles
 from loracast.forecasting._task import constant_values
 from loracast.ledger import Ledger
-from loracast.model import UNLIMITED_FLOPS, spending
+from loracast.model import spending
 from loracast.series import NAMED, Panel, Skipped, forecast_frame, require_known, series_keys
 
 __all__ = [
-    "UNLIMITED_FLOPS",
     "ForecastReport",
     "check_size",
     "constant_notes",
@@ -203,7 +202,7 @@ def _shown(
     if context is not None:
         panel = panel.steps(-context, None)
     require_known(panel, None, "a forecast")
-    if engine.adapter is None:
+    if engine.model.adapter is None:
         engine = calibrated(engine, panel.values)
     shown = [len(v) if context else engine.default_context(v) for v in panel.values]
     require_known(panel, shown, "a forecast")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from loracast.ledger._entries import LedgerEntry, run_of
+from loracast.ledger._entries import LedgerEntry
+from loracast.ledger._key import Key
 from loracast.ledger._ledger import Ledger
 
-__all__ = ["Ledger", "LedgerEntry", "run_of"]
+__all__ = ["Key", "Ledger", "LedgerEntry"]

@@ -27,7 +27,7 @@ class Books:
     """The ledger called `name` in a database.
 
     Args:
-        location: a path (SQLite file) or a database URL.
+        location: a path (SQLite file) or a database URL; None keeps it in memory.
         name: the ledger's name inside the database.
         create: make the tables where there are none.
 
@@ -35,7 +35,7 @@ class Books:
         StorageError: the database cannot be reached, created or read.
     """
 
-    def __init__(self, location: str | os.PathLike[str], name: str, *, create: bool) -> None:
+    def __init__(self, location: str | os.PathLike[str] | None, name: str, *, create: bool) -> None:
         from loracast.ledger import _store
 
         self.name = name
@@ -138,8 +138,8 @@ class Books:
 
     # -- writing --------------------------------------------------------------------------
 
-    def begin(self, connection: sa.Connection, limit: int, convention: str) -> None:
-        """Write the row of a new ledger."""
+    def begin(self, connection: sa.Connection, limit: int | None, convention: str) -> None:
+        """Write the row of a new ledger, and the first line of its journal."""
         now = time.time()
         connection.execute(
             self._tables.LEDGERS.insert().values(
@@ -153,6 +153,7 @@ class Books:
                 updated=now,
             )
         )
+        self.note(connection, "open", "", limit or 0)
 
     def add_entry(
         self,

@@ -18,9 +18,7 @@ __all__ = [
     "Charge",
     "JournalEvent",
     "LedgerEntry",
-    "attempt_key",
     "entry_of",
-    "run_of",
     "whole_flops",
 ]
 
@@ -61,7 +59,8 @@ class JournalEvent:
     """One line of the append-only journal.
 
     Its event is open, limit, reserve, adopt, settle, release, or overdraft: by how much more than
-    the limit was used once the entry settled just before cost more than it had reserved.
+    the limit was used once the entry settled just before cost more than it had reserved. A ledger
+    without a limit opens with 0 FLOPs.
     """
 
     time: float
@@ -77,17 +76,6 @@ class Charge:
 
     entry: LedgerEntry
     flops: float | None = None
-
-
-def attempt_key(key: str, attempt: int) -> str:
-    """The key of a block's n-th run: `key`, `key#2`, `key#3`, ..."""
-    return key if attempt == 1 else f"{key}#{attempt}"
-
-
-def run_of(key: str) -> tuple[str, int]:
-    """The block that a key names, and which run of it: `key#3` is the third of `key`."""
-    block, _, run = key.rpartition("#")
-    return (block, int(run)) if block and run.isdigit() else (key, 1)
 
 
 def entry_of(row: Any) -> LedgerEntry:

@@ -8,6 +8,7 @@ Rows are read and written in `_books`, added up again in `_sums`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,10 @@ from loracast.ledger._entries import (
     Charge,
     JournalEvent,
     LedgerEntry,
-    attempt_key,
     entry_of,
-    run_of,
     whole_flops,
 )
+from loracast.ledger._key import Key
 from loracast.ledger._sums import burn_down, flops_by, problems_of, repeated
 
 __all__ = ["Ledger"]
@@ -37,7 +37,8 @@ class Ledger:
     """A FLOPs budget shared by any number of processes.
 
     Args:
-        location: a path (SQLite file) or a database URL (`sqlite:///...`, `postgresql://...`).
+        location: a path (SQLite file) or a database URL (`sqlite:///...`, `postgresql://...`);
+            None is what `in_memory` gives.
         limit_flops: the budget; None opens an existing ledger as it is. Another limit than the
             existing one replaces it, and the journal says so.
         convention: how its FLOPs are counted; one ledger holds one convention.
@@ -52,7 +53,7 @@ class Ledger:
 
     def __init__(
         self,
-        location: str | os.PathLike[str],
+        location: str | os.PathLike[str] | None,
         limit_flops: float | None = None,
         convention: str | None = None,
         *,
@@ -64,27 +65,43 @@ class Ledger:
             )
         limit = None if limit_flops is None else whole_flops(limit_flops, "limit", minimum=1)
         self.name = name
-        self._books = Books(location, name, create=limit is not None)
+        new = limit is not None or location is None
+        self._books = Books(location, name, create=new)
         self.location = self._books.location
         self._charged = 0
         try:
-            self.convention = self._open(limit, convention)
+            self.convention = self._open(limit, convention, new)
         except BaseException:
             self._books.close()
             raise
 
-    def _open(self, limit: int | None, convention: str | None) -> str:
+    @classmethod
+    def in_memory(cls, limit_flops: float | None = None, convention: str | None = None) -> Self:
+        """A ledger that ends with this process, for work that is charged to nobody's budget.
+
+        Any number of threads may use it; a forked process may not.
+
+        Args:
+            limit_flops: the budget; None sets no limit: `limit_flops` and `remaining_flops` are
+                then infinite.
+            convention: how its FLOPs are counted; None is "exact".
+
+        Raises:
+            ConfigError: unknown convention, or a limit that is not positive.
+        """
+        return cls(None, limit_flops, convention)
+
+    def _open(self, limit: int | None, convention: str | None, new: bool) -> str:
         books = self._books
-        if limit is None:
+        if not new:
             return self._same_convention(books.totals(), convention)
         with books.beginning() as (connection, row):
             if row is None:
                 convention = convention or "exact"
                 books.begin(connection, limit, convention)
-                books.note(connection, "open", "", limit)
                 return convention
             convention = self._same_convention(row, convention)
-            if limit != row.limit_flops:
+            if limit is not None and limit != row.limit_flops:
                 used = row.settled_flops + row.reserved_flops
                 if limit < used:
                     raise BudgetExceeded(
@@ -111,7 +128,7 @@ class Ledger:
 
     # -- work -----------------------------------------------------------------------------
 
-    def reserve(self, key: str, flops: float, stage: str, kind: str) -> LedgerEntry:
+    def reserve(self, key: Key | str, flops: float, stage: str, kind: str) -> LedgerEntry:
         """Set FLOPs aside under a key of their own; the entry is durable when this returns.
 
         For what is kept over several processes, such as an allowance: an open or settled entry of
@@ -130,7 +147,8 @@ class Ledger:
             ConfigError: flops is negative or not finite, or a settled key asks for more than
                 it had reserved.
         """
-        wanted, books = whole_flops(flops, f"reserve {key!r}"), self._books
+        key, books = str(key), self._books
+        wanted = whole_flops(flops, f"reserve {key!r}")
         with books.locked() as (connection, totals):
             row = books.entry(connection, key)
             if row is None:
@@ -163,7 +181,7 @@ class Ledger:
             books.note(connection, event, key, extra)
             return entry_of(books.entry(connection, key))
 
-    def begin(self, key: str, flops: float, stage: str, kind: str) -> LedgerEntry:
+    def begin(self, key: Key | str, flops: float, stage: str, kind: str) -> LedgerEntry:
         """Reserve one run of a block of work, however often it ran before.
 
         A second run gets an entry of its own, `KEY#2`. What an earlier run left open is settled
@@ -182,29 +200,32 @@ class Ledger:
             BudgetExceeded: it does not fit; it is not reserved.
             ConfigError: flops is negative or not finite, or the key holds a `#`.
         """
-        wanted, books = whole_flops(flops, f"reserve {key!r}"), self._books
-        if "#" in key:
-            raise ConfigError(f"ledger {self.location}: got key {key!r}, expected one without '#'")
+        block, books = Key.parse(str(key)), self._books
+        wanted = whole_flops(flops, f"reserve {str(key)!r}")
+        if "#" in str(key):
+            raise ConfigError(
+                f"ledger {self.location}: got key {str(key)!r}, expected one without '#'"
+            )
         for row in books.entries(RESERVED):
-            if run_of(row.key)[0] == key:
+            if Key.parse(row.key).block == block:
                 self._settle(row.key, None, mine=False)
         with books.locked() as (connection, totals):
-            attempt = 1
-            while (row := books.entry(connection, attempt_key(key, attempt))) is not None:
+            run = 1
+            while (row := books.entry(connection, str(block.again(run)))) is not None:
                 if row.state == RELEASED:
                     break
-                attempt += 1
-            name = attempt_key(key, attempt)
+                run += 1
+            name = str(block.again(run))
             self._must_fit(totals, wanted, name, kind)
             if row is None:
-                books.add_entry(connection, name, wanted, stage, kind, attempt)
+                books.add_entry(connection, name, wanted, stage, kind, run)
             else:
                 books.update_entry(connection, name, state=RESERVED, reserved_flops=wanted)
             books.update_totals(connection, reserved_flops=totals.reserved_flops + wanted)
             books.note(connection, "reserve", name, wanted)
             return entry_of(books.entry(connection, name))
 
-    def settle(self, key: str, flops: float | None = None) -> LedgerEntry:
+    def settle(self, key: Key | str, flops: float | None = None) -> LedgerEntry:
         """Turn a reservation into spent FLOPs; a second settlement of the same key is ignored.
 
         Args:
@@ -216,7 +237,7 @@ class Ledger:
         Raises:
             ConfigError: no open entry of this name.
         """
-        return self._settle(key, flops, mine=True)
+        return self._settle(str(key), flops, mine=True)
 
     def _settle(self, key: str, flops: float | None, *, mine: bool) -> LedgerEntry:
         books = self._books
@@ -235,20 +256,20 @@ class Ledger:
             reserved = totals.reserved_flops - row.reserved_flops
             books.update_totals(connection, settled_flops=settled, reserved_flops=reserved)
             books.note(connection, "settle", key, spent)
-            over = settled + reserved - totals.limit_flops
+            over = 0 if totals.limit_flops is None else settled + reserved - totals.limit_flops
             if spent > row.reserved_flops and over > 0:
                 books.note(connection, "overdraft", key, over)
             entry = entry_of(books.entry(connection, key))
         self._charged += spent if mine else 0
         return entry
 
-    def release(self, key: str) -> LedgerEntry:
+    def release(self, key: Key | str) -> LedgerEntry:
         """Give an open reservation back to the budget, for work that never ran or will not resume.
 
         Raises:
             ConfigError: no entry of this name, or it is settled.
         """
-        books = self._books
+        key, books = str(key), self._books
         with books.locked() as (connection, totals):
             row = books.existing_entry(connection, key)
             if row.state == SETTLED:
@@ -265,7 +286,7 @@ class Ledger:
             return entry_of(books.entry(connection, key))
 
     @contextmanager
-    def charge(self, key: str, flops: float, stage: str, kind: str) -> Iterator[Charge]:
+    def charge(self, key: Key | str, flops: float, stage: str, kind: str) -> Iterator[Charge]:
         """Reserve, run the body, settle; a body that runs again is charged again.
 
         An exception in the body leaves the reservation counted.
@@ -281,7 +302,7 @@ class Ledger:
         charge.entry = self.settle(charge.entry.key, charge.flops)
 
     def _must_fit(self, totals: Any, extra: int, key: str, kind: str) -> None:
-        left = totals.limit_flops - totals.settled_flops - totals.reserved_flops
+        left = _left(totals)
         if extra > left:
             raise BudgetExceeded(
                 f"budget: {key!r} ({kind}) needs {format_flops(extra)}, {format_flops(left)} of "
@@ -295,8 +316,9 @@ class Ledger:
 
     @property
     def limit_flops(self) -> float:
-        """The budget in FLOPs."""
-        return float(self._books.totals().limit_flops)
+        """The budget in FLOPs; infinite where there is no limit."""
+        limit = self._books.totals().limit_flops
+        return math.inf if limit is None else float(limit)
 
     @property
     def spent_flops(self) -> float:
@@ -311,8 +333,7 @@ class Ledger:
     @property
     def remaining_flops(self) -> float:
         """FLOPs that can still be reserved; below zero when the ledger is overdrawn."""
-        totals = self._books.totals()
-        return float(totals.limit_flops - totals.settled_flops - totals.reserved_flops)
+        return float(_left(self._books.totals()))
 
     @property
     def overdraft_flops(self) -> float:
@@ -347,8 +368,11 @@ class Ledger:
         return flops_by("kind", self._books.entries(SETTLED))
 
     def burn_down(self) -> list[tuple[float, float]]:
-        """(seconds since the epoch, FLOPs left of the limit after it) for every settlement."""
-        return burn_down(self._books.journal())
+        """(seconds since the epoch, FLOPs left of the limit after it) for every settlement.
+
+        Empty where there is no limit.
+        """
+        return burn_down(self._books.journal()) if math.isfinite(self.limit_flops) else []
 
     def verify(self) -> list[str]:
         """Problems found by adding everything up again; empty when the ledger is sound.
@@ -366,3 +390,11 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _left(totals: Any) -> float:
+    """What can still be reserved, whole and exact where there is a limit."""
+    if totals.limit_flops is None:
+        return math.inf
+    left: int = totals.limit_flops - totals.settled_flops - totals.reserved_flops
+    return left

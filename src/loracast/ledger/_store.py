@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ LEDGERS = sa.Table(
     sa.Column("name", sa.String(200), primary_key=True),
     sa.Column("schema_version", sa.Integer, nullable=False),
     sa.Column("convention", sa.String(40), nullable=False),
-    sa.Column("limit_flops", WholeFlops, nullable=False),
+    sa.Column("limit_flops", WholeFlops, nullable=True),  # none, of a ledger in memory alone
     sa.Column("settled_flops", WholeFlops, nullable=False),
     sa.Column("reserved_flops", WholeFlops, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
@@ -80,18 +81,25 @@ JOURNAL = sa.Table(
 
 
 class Store:
-    """Connections to one database; safe to carry over a fork.
+    """Connections to one database; safe to carry over a fork, unless it is in memory.
 
     Args:
-        location: a path (SQLite file, its folder must exist) or a database URL.
+        location: a path (SQLite file, its folder must exist) or a database URL; None keeps it in
+            the memory of this process, where threads take turns at its only connection.
 
     Raises:
         StorageError: the database cannot be reached, created or read.
     """
 
-    def __init__(self, location: str | os.PathLike[str], *, create: bool) -> None:
-        text = os.fspath(location)
-        if "://" in text:
+    def __init__(self, location: str | os.PathLike[str] | None, *, create: bool) -> None:
+        text = "memory" if location is None else os.fspath(location)
+        self._turn: AbstractContextManager[Any] = (
+            threading.RLock() if location is None else nullcontext()
+        )
+        self._in_memory = location is None
+        if location is None:
+            url = sa.URL.create("sqlite")
+        elif "://" in text:
             try:
                 url = sa.make_url(text)
             except sa.exc.ArgumentError:
@@ -106,7 +114,7 @@ class Store:
         self.url = url
         self.label = text if "://" not in text else url.render_as_string(hide_password=True)
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        if self.is_sqlite:
+        if self.is_sqlite and not self._in_memory:
             self._check_file(url.database, create)
         self._engine: sa.Engine | None = None
         self._engine_pid = -1
@@ -135,6 +143,11 @@ class Store:
     def engine(self) -> sa.Engine:
         """This process's engine; a forked child gets its own and leaves its parent's alone."""
         if self._engine is None or self._engine_pid != os.getpid():
+            if self._engine is not None and self._in_memory:
+                raise StorageError(
+                    "ledger: this one is in the memory of another process; give a file or a URL "
+                    "to a ledger that several processes charge"
+                )
             if self._engine is not None:
                 self._engine.dispose(close=False)
             self._engine, self._engine_pid = self._build(), os.getpid()
@@ -149,9 +162,14 @@ class Store:
                 f"ledger {self.label}: {_first_line(error)}; expected SQLite or PostgreSQL "
                 "(pip install 'loracast[postgres]')"
             ) from None
-        engine = sa.create_engine(
-            self.url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=1, max_overflow=2
-        )
+        if self._in_memory:
+            engine = sa.create_engine(
+                self.url, connect_args={"check_same_thread": False}, poolclass=sa.StaticPool
+            )
+        else:
+            engine = sa.create_engine(
+                self.url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=1, max_overflow=2
+            )
 
         @sa.event.listens_for(engine, "connect")
         def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -174,13 +192,13 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that commits on success and rolls back on any exception."""
-        with self._translated(), self.engine.begin() as connection:
+        with self._turn, self._translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A consistent view that takes no write lock."""
-        with self._translated(), self.engine.connect() as plain:
+        with self._turn, self._translated(), self.engine.connect() as plain:
             connection = plain.execution_options(
                 **(
                     {"loracast_reading": True}

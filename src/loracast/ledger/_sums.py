@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from loracast.ledger._entries import RELEASED, RESERVED, SETTLED, run_of
+from loracast.ledger._entries import RELEASED, RESERVED, SETTLED
+from loracast.ledger._key import Key
 
 __all__ = ["burn_down", "flops_by", "problems_of", "repeated"]
 
@@ -24,11 +25,11 @@ def flops_by(column: str, settled: Sequence[Any]) -> dict[str, float]:
 
 def repeated(settled: Sequence[Any]) -> list[Any]:
     """Settled rows whose work was run again by a later attempt."""
-    last: dict[str, int] = {}
-    runs = [run_of(row.key) for row in settled]
-    for block, run in runs:
-        last[block] = max(last.get(block, 0), run)
-    return [row for row, (block, run) in zip(settled, runs, strict=True) if run < last[block]]
+    last: dict[Key, int] = {}
+    keys = [Key.parse(row.key) for row in settled]
+    for key in keys:
+        last[key.block] = max(last.get(key.block, 0), key.run)
+    return [row for row, key in zip(settled, keys, strict=True) if key.run < last[key.block]]
 
 
 def burn_down(journal: Sequence[Any]) -> list[tuple[float, float]]:
@@ -63,7 +64,7 @@ def problems_of(totals: Any, entries: Sequence[Any], journal: Sequence[Any]) -> 
     ):
         if total != found:
             problems.append(f"{label}: the total says {total}, the entries add up to {found}")
-    over = settled + reserved - totals.limit_flops
+    over = 0 if totals.limit_flops is None else settled + reserved - totals.limit_flops
     noted = [event.flops for event in journal if event.event == "overdraft"]
     if over > (noted[-1] if noted else 0):
         problems.append(

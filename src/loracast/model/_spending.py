@@ -5,10 +5,8 @@ Knows ledgers and budgets, not models. Why it exists: nothing runs a model witho
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,9 @@ import numpy as np
 from loracast.errors import ConfigError
 from loracast.files import sha256_of
 from loracast.flops import parse_flops
-from loracast.ledger import Ledger, run_of
+from loracast.ledger import Key, Ledger
 
-__all__ = ["UNLIMITED_FLOPS", "allowance", "spending", "work_sha256"]
-
-UNLIMITED_FLOPS = 1e30  # a ledger wants a limit; no forecast comes near this one
+__all__ = ["allowance", "spending", "work_sha256"]
 
 
 @contextmanager
@@ -41,16 +37,13 @@ def spending(ledger: Ledger | None = None, budget: str | float | None = None) ->
             )
         yield ledger
         return
-    limit = UNLIMITED_FLOPS if budget is None else parse_flops(budget)
-    with (
-        tempfile.TemporaryDirectory(prefix="loracast-") as folder,
-        Ledger(Path(folder) / "ledger.sqlite", limit) as own,
-    ):
+    limit = None if budget is None else parse_flops(budget)
+    with Ledger.in_memory(limit) as own:
         yield own
 
 
 @contextmanager
-def allowance(ledger: Ledger | None, key: str, own: Ledger, stage: str) -> Iterator[None]:
+def allowance(ledger: Ledger | None, name: str, own: Ledger, stage: str) -> Iterator[None]:
     """Set a run's whole budget aside in the caller's ledger, and hand back what it did not use.
 
     The run keeps its own ledger, which outlives the process: a run that was killed finds its
@@ -59,9 +52,9 @@ def allowance(ledger: Ledger | None, key: str, own: Ledger, stage: str) -> Itera
 
     Args:
         ledger: of the caller; None sets nothing aside.
-        key: of this run and no other.
+        name: of this run and no other.
         own: the run's ledger.
-        stage: the run's name in the caller's ledger.
+        stage: what kind of run it is, in the caller's ledger.
 
     Raises:
         BudgetExceeded: the budget does not fit into the caller's ledger.
@@ -75,14 +68,13 @@ def allowance(ledger: Ledger | None, key: str, own: Ledger, stage: str) -> Itera
             f"ledger {ledger.location} counts by {ledger.convention!r}, this run by "
             f"{own.convention!r}; give a ledger of the same convention"
         )
-    runs = [e for e in ledger.entries() if run_of(e.key)[0] == key]
+    key = Key(stage, None, name)
+    runs = [e for e in ledger.entries() if Key.parse(e.key).block == key]
     before = sum(e.settled_flops or 0.0 for e in runs)
     wanted = max(0.0, own.limit_flops - before)
     left_open = [e.key for e in runs if e.state == "reserved"]
-    if left_open:
-        held = ledger.reserve(left_open[0], wanted, stage, "allowance").key
-    else:
-        held = ledger.begin(key, wanted, stage, "allowance").key
+    take = ledger.reserve if left_open else ledger.begin
+    held = take(left_open[0] if left_open else key, wanted, stage, "allowance").key
     try:
         yield
     finally:

@@ -30,6 +30,7 @@ from loracast.synthetic import CORPUS_CHANNELS
 from loracast.training import (
     Meter,
     Progress,
+    StepPricer,
     TrainConfig,
     TrainResult,
     machine_facts,
@@ -125,20 +126,14 @@ def pretrain(
     ]
     attach_lora(base.model, AdapterConfig(method="full"), recipe.seed)
     with Ledger(out / "ledger.sqlite", parse_flops(recipe.budget), "exact") as ledger:
-        meter = Meter(
-            ledger,
-            "pretrain",
-            base.architecture,
-            None,
-            validation,
-            values=base.value_spec,
-            optimizer=recipe.training.optimizer,
+        pricer = StepPricer(
+            base.architecture, None, base.value_spec, optimizer=recipe.training.optimizer
         )
         result = train(
             base.model,
             source,
             recipe.training,
-            meter=meter,
+            meter=Meter(pricer, ledger, "pretrain", validation),
             folder=out / "checkpoints",
             validation=validation,
             progress=progress,

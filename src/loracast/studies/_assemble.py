@@ -66,7 +66,7 @@ def _model_info(run: Run, found: Findings) -> ModelInfo:
         vocab_kept=len(base.backbone.vocabulary.kept),
         codec=run.codec,
         adapter=final.config.adapter.model_dump(mode="json") if final else {},
-        architecture=asdict(base.architecture),
+        architecture=asdict(base.model.architecture),
         pretraining_flops=_pretraining_flops(run.recipe.model),
     )
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
@@ -22,10 +22,7 @@ from loracast.forecasting import Engine
 from loracast.studies._data import StudyData, load_data
 from loracast.studies._recipe import Recipe
 from loracast.studies._validation import validation_forecasts
-from loracast.training import Example, Meter, TrainConfig
-
-if TYPE_CHECKING:
-    from loracast.ledger import Ledger
+from loracast.training import Example, StepPricer, TrainConfig
 
 __all__ = ["CALIBRATION_SAMPLES", "Pricer", "training_flops", "validation_count"]
 
@@ -51,25 +48,22 @@ def validation_count(training: TrainConfig) -> int:
     return 1 if not every else steps // every + (steps % every > 0)
 
 
-def training_flops(meter: Meter, source: Batches, training: TrainConfig) -> float:
+def training_flops(
+    pricer: StepPricer, validation: Sequence[Example], source: Batches, training: TrainConfig
+) -> float:
     """FLOPs of a training stage that runs to its end: its steps and its validations.
 
     Args:
-        meter: prices of the model and its adapter.
+        pricer: of the model and its adapter.
+        validation: examples of one validation.
         source: its batches.
         training: its steps and how often it validates.
     """
     steps = training.steps
     priced = np.unique(np.linspace(0, steps - 1, min(steps, PRICED_BATCHES)).round().astype(int))
-    each = np.mean([meter.step_flops(source.batch(int(step))) for step in priced])
-    return float(steps * each + validation_count(training) * meter.validation_flops)
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """All that a meter asks of a ledger for a price."""
-
-    convention: str
+    each = np.mean([pricer.step_flops(source.batch(int(step))) for step in priced])
+    once = pricer.validation_flops(validation)
+    return float(steps * each + validation_count(training) * once)
 
 
 @dataclass
@@ -97,10 +91,10 @@ class Pricer:
 
     def __init__(self, recipe: Recipe, data: StudyData, engine: Engine, own_model: bool) -> None:
         self.recipe, self.data, self.engine = recipe, data, engine
-        self.architecture: Architecture = engine.architecture
+        self.architecture: Architecture = engine.model.architecture
         self._own_model = own_model
         self._sources: dict[tuple[int, int], Batches] = {}
-        self._meters: dict[LoraSpec | None, Meter] = {}
+        self._prices: dict[LoraSpec | None, StepPricer] = {}
 
     @classmethod
     def open(cls, recipe: Recipe) -> Pricer:
@@ -116,7 +110,7 @@ class Pricer:
         engine = Engine.open(recipe.model if here else "embedded", codec, random_start=0)
         if not here:
             known = Architecture.known(recipe.model)
-            engine.architecture = known.pruned(engine.architecture.vocab)
+            engine.model.architecture = known.pruned(engine.model.architecture.vocab)
             engine.task.positions = None  # the embedded base's, not the model's
         return cls(recipe, data, engine, here)
 
@@ -146,32 +140,33 @@ class Pricer:
     @contextmanager
     def _with(self, adapter: AdapterConfig | None) -> Iterator[Engine]:
         """The engine as if it were adapted."""
-        engine = self.engine
-        engine.adapter = adapter
-        engine.lora = None if adapter is None else self._lora(adapter)
+        model = self.engine.model
+        model.adapter = adapter
+        model.lora = None if adapter is None else self._lora(adapter)
         try:
-            yield engine
+            yield self.engine
         finally:
-            engine.adapter = engine.lora = None
+            model.adapter = model.lora = None
 
-    def _meter(self, adapter: AdapterConfig) -> Meter:
+    def _steps(self, adapter: AdapterConfig) -> StepPricer:
+        """Prices of the steps that train this adapter."""
         with self._with(adapter) as engine:
-            if engine.lora not in self._meters:
-                rules = cast("Ledger", _Rules(self.recipe.convention))
-                optimizer = self.recipe.training.optimizer
-                self._meters[engine.lora] = engine.meter(
-                    rules, "plan", self.validation, optimizer=optimizer
-                )
-            return self._meters[engine.lora]
+            lora = engine.model.lora
+            if lora not in self._prices:
+                training = self.recipe.training
+                self._prices[lora] = engine.model.pricer(self.recipe.convention, training.optimizer)
+            return self._prices[lora]
 
     def train(
         self, name: str, training: TrainConfig, window: int, adapter: AdapterConfig
     ) -> PlannedStage:
         """A training stage, its validations included."""
-        meter = self._meter(adapter)
-        total = training_flops(meter, self.source(window, training.seed), training)
+        pricer = self._steps(adapter)
+        source = self.source(window, training.seed)
+        total = training_flops(pricer, self.validation, source, training)
         most, least = self._validation_forecast(adapter)
-        fixed = validation_count(training) * meter.validation_flops + most
+        once = pricer.validation_flops(self.validation)
+        fixed = validation_count(training) * once + most
         return PlannedStage(
             name,
             "train",
@@ -192,11 +187,11 @@ class Pricer:
 
     def affordable(self, flops: float, window: int, adapter: AdapterConfig) -> int:
         """Steps that so many FLOPs buy, validations included; below 1 for none."""
-        every, meter = self.recipe.training.eval_every, self._meter(adapter)
+        every, pricer = self.recipe.training.eval_every, self._steps(adapter)
         source = self.source(window)
         # Windows of equal length cost the same; of ragged ones this is an average.
-        each = np.mean([meter.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
-        once = meter.validation_flops
+        each = np.mean([pricer.step_flops(source.batch(i)) for i in range(DECIDING_BATCHES)])
+        once = pricer.validation_flops(self.validation)
         left = flops - once - self._validation_forecast(adapter)[0]
         return int(left / float(each + (once / every if every else 0)))
 

@@ -88,7 +88,7 @@ def train(run: Run, training: Training, keep: Keep | None = None) -> TrainingFac
         run.codec,
         random_start=dials.seed if training.random_start else None,
     )
-    engine.attach(training.adapter, dials.seed)
+    engine.model.attach(training.adapter, dials.seed)
     planned = run.pricer.train(name, dials, training.window, training.adapter).flops
     run.progress.stage(name, dials.steps)
 

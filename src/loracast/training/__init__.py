@@ -7,6 +7,7 @@ from loracast.training._example import IGNORED, Example, SoftLabel
 from loracast.training._loop import BatchSource, Progress, TrainResult, train
 from loracast.training._machine import Machine, bf16_pays, machine_facts, resolved_precision
 from loracast.training._meter import Meter
+from loracast.training._price import StepPricer
 from loracast.training._progress import Quiet, StudyProgress
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Progress",
     "Quiet",
     "SoftLabel",
+    "StepPricer",
     "StudyProgress",
     "TrainConfig",
     "TrainResult",

@@ -34,6 +34,7 @@ from loracast.training._loss import batch_loss
 from loracast.training._lost import check_lost_work
 from loracast.training._machine import resolved_precision
 from loracast.training._meter import SLICE, Meter
+from loracast.training._price import VALIDATION_BATCH
 
 __all__ = ["BatchSource", "Progress", "TrainResult", "train", "validation_loss"]
 
@@ -215,7 +216,7 @@ class _Run:
     def validate(self, examples: Sequence[Example], meter: Meter) -> None:
         step = self.result.steps
         with meter.validation(step):
-            loss = validation_loss(self.model, examples, meter.validation_batch, self.bf16)
+            loss = validation_loss(self.model, examples, VALIDATION_BATCH, self.bf16)
         self.result.validations.append({"step": step, "val_loss": loss})
         if self.result.best_val_loss is None or loss < self.result.best_val_loss:
             self.result.best_val_loss, self.result.best_step = loss, step
@@ -315,7 +316,7 @@ def train(
         model: a causal LM, adapted or not.
         source: batches by step.
         config: the dials.
-        meter: prices steps and validations, and holds the ledger that may refuse them.
+        meter: holds the prices of steps and validations, and the ledger that may refuse them.
         folder: of checkpoints; the run goes on from the newest whole one, if there is one.
         validation: examples for the validation loss; empty for none.
         progress: called after every step.
@@ -330,9 +331,9 @@ def train(
     Warns:
         DamageWarning: checkpoints are damaged, or work is done and charged a second time.
     """
-    if meter.optimizer != config.optimizer:
+    if meter.pricer.optimizer != config.optimizer:
         raise ConfigError(
-            f"the meter prices the optimizer {meter.optimizer!r} and the run takes "
+            f"the meter prices the optimizer {meter.pricer.optimizer!r} and the run takes "
             f"{config.optimizer!r}; give both the same"
         )
     run = _Run(model, config, meter.stage, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loracast.errors import DamageWarning, StorageError
 from loracast.flops import format_flops
-from loracast.ledger import run_of
+from loracast.ledger import Key
 from loracast.training._checkpoint import newest_step
 from loracast.training._example import Example
 from loracast.training._meter import Meter
@@ -57,11 +57,11 @@ def check_lost_work(
             "another output folder"
         )
     # A block that begins where a checkpoint is due was begun after that checkpoint was written.
-    begun = [int(run_of(e.key)[0].rsplit("/", 1)[1]) for e in blocks]
+    begun = [Key.parse(e.key).step for e in blocks]
     saved = max([newest_step(folder), *(b for b in begun if b >= saved_next)])
     if saved <= step:
         return
-    price = sum(meter.step_flops(batch(s)) for s in range(step, steps))
+    price = sum(meter.pricer.step_flops(batch(s)) for s in range(step, steps))
     price += validations * meter.validation_flops
     what = (
         f"{meter.stage!r} was trained beyond step {step}, but its later checkpoints in {folder} "

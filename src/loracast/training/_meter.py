@@ -1,7 +1,6 @@
-"""What training steps and validations cost, and the ledger that must grant them first.
+"""The ledger that must grant training steps and validations before they run.
 
-Knows lengths of batches and the FLOPs room, not models. Costs are those of the padded batch that
-really runs.
+Knows the prices of a `StepPricer` and one stage of a ledger, not models.
 """
 
 from __future__ import annotations
@@ -9,21 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
-from loracast.flops import (
-    Architecture,
-    CostTable,
-    LoraSpec,
-    ValueSpec,
-    get_convention,
-    trained_parameters,
-)
-from loracast.ledger import Ledger, LedgerEntry, run_of
-from loracast.training._attention import grouped_pays
-from loracast.training._batches import padded_length
-from loracast.training._example import IGNORED, Example
-from loracast.training._loss import scored_positions
+from loracast.errors import ConfigError
+from loracast.ledger import Key, Ledger
+from loracast.training._example import Example
+from loracast.training._price import StepPricer
 
 __all__ = ["SLICE", "Meter"]
 
@@ -32,120 +21,30 @@ __all__ = ["SLICE", "Meter"]
 SLICE = 5
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What decides the cost of a batch.
-
-    Args:
-        rows, length: of the padded batch.
-        scored: positions a row that meet the LM head, None for all.
-        embedded, answered: positions that meet the value embedding and the distribution head.
-    """
-
-    rows: int
-    length: int
-    scored: float | None = None
-    embedded: int = 0
-    answered: int = 0
-
-    @classmethod
-    def of(cls, examples: Sequence[Example]) -> _Shape:
-        rows, length = len(examples), padded_length(examples)
-        if all(e.numbers is None for e in examples):
-            return cls(rows, length)
-        labelled = sum(int((e.labels[1:] != IGNORED).sum()) for e in examples)
-        predicted = any(
-            e.numbers is not None and e.numbers.asked_from < len(e.numbers.values) for e in examples
-        )
-        return cls(
-            rows,
-            length,
-            scored_positions(labelled) / rows,
-            rows * length,
-            rows * (length - 1) * int(predicted),
-        )
-
-
 class Meter:
-    """Prices and reserves the work of one training stage.
+    """Reserves and settles the work of one training stage.
 
     Args:
+        pricer: of the model that is trained.
         ledger: of the study.
         stage: its name there.
-        architecture: of the model as it runs (pruned vocabulary).
-        lora: the adapter; None for full training.
         validation: examples of one validation.
-        validation_batch: rows a validation forward.
-        values: the value interface, where the model has one.
-        device: type of the device; on a CPU short sequences attend by plain products, whose
-            backward recomputes nothing.
-        optimizer: of the training, as in `TrainConfig`.
+
+    Raises:
+        ConfigError: pricer and ledger count by different conventions.
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        stage: str,
-        architecture: Architecture,
-        lora: LoraSpec | None,
-        validation: Sequence[Example] = (),
-        validation_batch: int = 16,
-        values: ValueSpec | None = None,
-        device: str = "cpu",
-        optimizer: str = "adamw",
+        self, pricer: StepPricer, ledger: Ledger, stage: str, validation: Sequence[Example] = ()
     ) -> None:
-        self.ledger, self.stage = ledger, stage
-        self.architecture, self.lora, self.values = architecture, lora, values
-        self.optimizer = optimizer
-        self.convention = get_convention(ledger.convention)
-        self._device = device
-        self.validation_batch = validation_batch
-        self.validation_flops = sum(
-            self._forward(validation[i : i + validation_batch])
-            for i in range(0, len(validation), validation_batch)
-        )
-        self._prices: dict[_Shape, float] = {}
-        self._slice: tuple[str, list[float]] = "", []
-
-    def _forward(self, rows: Sequence[Example]) -> float:
-        shape = _Shape.of(rows)
-        table = self.convention.forward(
-            self.architecture,
-            shape.rows,
-            shape.length,
-            lora=self.lora,
-            head_positions=shape.scored,
-            loss=True,
-        )
-        if self.values is not None and shape.embedded:
-            table = table + self.values.forward(shape.embedded, shape.answered)
-        return float(table.total)
-
-    def step_flops(self, examples: Sequence[Example]) -> float:
-        """One training step on these examples, padded as they will be: its update included."""
-        shape = _Shape.of(examples)
-        if shape not in self._prices:
-            convention = self.convention
-            if convention.name == "exact" and grouped_pays(self._device, shape.length):
-                convention = get_convention("exact", attention="eager")
-            lora = self.lora
-            if lora is not None and not shape.embedded:  # nothing trained feeds the first layer
-                lora = replace(lora, inputs_trained=False)
-            table: CostTable = convention.train_step(
-                self.architecture, shape.rows, shape.length, lora, shape.scored
+        if pricer.convention.name != ledger.convention:
+            raise ConfigError(
+                f"ledger {ledger.location} counts by {ledger.convention!r}, these prices are by "
+                f"{pricer.convention.name!r}; give both the same convention"
             )
-            if self.values is not None and shape.embedded:
-                table = table + self.values.train_step(shape.embedded, shape.answered)
-            table = table + self._update(shape)
-            self._prices[shape] = float(table.total)
-        return self._prices[shape]
-
-    def _update(self, shape: _Shape) -> CostTable:
-        values = self.values if shape.embedded else None
-        trained = trained_parameters(
-            self.architecture, self.lora, values, answered=shape.answered > 0
-        )
-        return self.convention.update(trained, self.optimizer)
+        self.pricer, self.ledger, self.stage = pricer, ledger, stage
+        self.validation_flops = pricer.validation_flops(validation)
+        self._slice: tuple[str, list[float]] = "", []
 
     @property
     def remaining_flops(self) -> float:
@@ -165,7 +64,7 @@ class Meter:
         Raises:
             BudgetExceeded: not one step fits.
         """
-        prices = [self.step_flops(examples) for examples in block]
+        prices = [self.pricer.step_flops(examples) for examples in block]
         room = self.ledger.remaining_flops
         count, total = 0, 0.0
         while count < len(prices) and math.ceil(total + prices[count]) <= room:
@@ -173,7 +72,7 @@ class Meter:
             count += 1
         if count == 0:
             count, total = 1, prices[0]  # the ledger refuses in its own words
-        key = f"{self.stage}/train/{start:08d}"
+        key = Key.of_step(self.stage, "train", start)
         entry = self.ledger.begin(key, total, stage=self.stage, kind="train")
         self._slice = entry.key, prices[:count]
         return count
@@ -190,7 +89,7 @@ class Meter:
         Raises:
             BudgetExceeded: it does not fit.
         """
-        key = f"{self.stage}/validation/{step:08d}"
+        key = Key.of_step(self.stage, "validation", step)
         with self.ledger.charge(key, self.validation_flops, stage=self.stage, kind="validation"):
             yield
 
@@ -200,15 +99,12 @@ class Meter:
         What ran again after an interruption is in the ledger's sums, and in `repeated_flops`; the
         forecasts of validation series are not training's.
         """
-        last: dict[str, LedgerEntry] = {}
-        for entry in self.ledger.entries("settled"):
-            block, run = run_of(entry.key)
-            if entry.stage != self.stage or entry.kind not in ("train", "validation"):
-                continue
-            if not block.startswith(f"{self.stage}/{entry.kind}/"):
-                continue
-            at = int(block.rsplit("/", 1)[1])
-            known = last.get(block)
-            if at < step + (entry.kind == "validation"):
-                last[block] = entry if known is None or run > run_of(known.key)[1] else known
+        settled = [(Key.parse(entry.key), entry) for entry in self.ledger.entries("settled")]
+        last = {
+            key.block: entry
+            for key, entry in sorted(settled, key=lambda each: each[0].run)
+            if key.stage == entry.stage == self.stage
+            and key.kind == entry.kind in ("train", "validation")
+            and key.step < step + (key.kind == "validation")
+        }
         return sum(entry.settled_flops or 0.0 for entry in last.values())
