@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 
 from loracast.annotation import LABEL_FIELDS, SERIES_FIELDS, answer_regex, parse_answer
 from loracast.annotation._answer import answer_text, value_spans
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
-from loracast.annotation._grammar import answer_grammar, one_of
-from loracast.annotation._parse import extrema_of, placed
-from loracast.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
+from loracast.annotation._facts import (
+    UNKNOWN_INDEX,
+    Extremum,
+    SeriesFacts,
+    TrendSegment,
+    region_of,
+)
+from loracast.annotation._field_extrema import extrema_of, placed
+from loracast.annotation._fields import ANNOTATION_FIELDS
+from loracast.annotation._places import one_of
 from loracast.annotation._words import vocabulary_texts
 from loracast.errors import AnnotationError
 
@@ -271,7 +277,7 @@ def test_facts_that_cannot_be_answered_are_one_clear_line(change, fields, match)
 
 def test_no_length_no_grammar() -> None:
     with pytest.raises(AnnotationError, match="0 points"):
-        answer_grammar(0)
+        answer_regex(0)
     with pytest.raises(AnnotationError, match="0 points"):
         parse_answer(TEXT, 0)
     with pytest.raises(AnnotationError, match="got the fields"):
@@ -321,7 +327,7 @@ def ll_tokenizer(request, tmp_path_factory):
 def _matcher(tokenizer, length: int, fields=SERIES_FIELDS):
     from llguidance import LLMatcher
 
-    grammar = LLMatcher.grammar_from_lark(answer_grammar(length, fields))
+    grammar = LLMatcher.grammar_from_lark(f"start: /{answer_regex(length, fields)}/\n")
     matcher = LLMatcher(tokenizer, grammar)
     assert not matcher.is_error(), matcher.get_error()
     return matcher
@@ -422,11 +428,12 @@ def test_one_place_is_legal_for_an_extremum_and_it_is_the_series_own(
         assert e.value == known[e.index] and e.region == region_of(e.index, len(x))
     facts = SeriesFacts(len(x), extrema=found)
     text = answer_text(facts, ("max", "min"), places=places)
-    pattern = answer_regex(len(x), ("max", "min"), places=places, at=wanted)
+    pattern = answer_regex(len(x), ("max", "min"), places=places, known=facts)
     # What the pattern matches is one text alone: without its escapes it is that text.
     assert re.fullmatch(pattern, text) and pattern.replace("\\", "") == text
     with pytest.raises(AnnotationError, match=f"got index {len(x)}"):
-        answer_regex(len(x), ("max",), at={"max": len(x)})
+        beyond = replace(found[0], index=len(x))
+        answer_regex(len(x), ("max",), known=SeriesFacts(len(x), extrema=(beyond,)))
 
 
 def test_outliers_are_read_in_order_and_an_unknown_place_has_no_value() -> None:

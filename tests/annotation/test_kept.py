@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from loracast.annotation import (
+    LANGUAGES,
     AnnotatedSeries,
     Annotation,
     answer_regex,
@@ -40,7 +41,7 @@ from loracast.annotation._facts import (
 from loracast.annotation._label_studio_read import read_label_studio
 from loracast.annotation._length import stretch_facts
 from loracast.annotation._prompt import annotation_prompt
-from loracast.annotation._prose import LANGUAGES, prose_sentences
+from loracast.annotation._prose import prose_sentences
 from loracast.annotation._records import published_line, read_records, record_line
 from loracast.annotation._rows import labelled_example, tells
 from loracast.annotation._score_lists import score_lists
@@ -135,9 +136,11 @@ def _grammars() -> Iterator[str]:
             for places in (True, False):
                 yield _or_error(answer_regex, length, fields, places=places)
         for index in {0, length // 3, length - 1}:
-            fields, at = LABELS, {"max": index, "min": length - 1}
-            yield _or_error(answer_regex, length, fields, places=False, at=at)
-            yield _or_error(answer_regex, length, fields, at={"max": index})
+            places = {"max": index, "min": length - 1}
+            both = tuple(Extremum(k, i, 0.0, region_of(i, length)) for k, i in places.items())
+            known, one = SeriesFacts(length, extrema=both), SeriesFacts(length, extrema=both[:1])
+            yield _or_error(answer_regex, length, LABELS, places=False, known=known)
+            yield _or_error(answer_regex, length, LABELS, known=one)
 
 
 def _parsed() -> Iterator[str]:

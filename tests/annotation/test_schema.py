@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loracast.annotation import Annotation
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment
-from loracast.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
+from loracast.annotation._facts import UNKNOWN_INDEX, Extremum, SeriesFacts, TrendSegment
+from loracast.annotation._fields import ANNOTATION_FIELDS
 from loracast.errors import AnnotationError
 
 FACTS = SeriesFacts(

@@ -22,10 +22,9 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.annotation._answer import LABEL_FIELDS, SERIES_FIELDS, check_fields
+from loracast.annotation._fields import ARITHMETIC, LABEL_FIELDS, SERIES_FIELDS, check_fields
 from loracast.annotation._prompt import NUMBER_FORMS
 from loracast.annotation._reading import (
-    ARITHMETIC,
     Answer,
     arithmetic_answer,
     choices_of,

@@ -22,6 +22,7 @@ from loracast.annotation._confidence import fit_scales, fit_temperatures
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine, Answer
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LIST_FIELDS
 from loracast.annotation._rows import (
     POOL,
     DescribedRows,
@@ -31,7 +32,7 @@ from loracast.annotation._rows import (
     shortened,
     tells,
 )
-from loracast.annotation._score_lists import LIST_FIELDS, is_right
+from loracast.annotation._score_lists import is_right
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError, BudgetExceeded, LoracastError
 from loracast.flops import format_flops

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import SeriesFacts
 from loracast.annotation._records import AnnotatedSeries
 from loracast.annotation._rules import published_rules, robust_rules
@@ -25,7 +24,6 @@ __all__ = [
     "Teacher",
     "TeacherLabel",
     "get_rules",
-    "label_of",
 ]
 
 RULES: Mapping[str, Callable[[np.ndarray], SeriesFacts]] = {
@@ -116,13 +114,3 @@ def get_rules(name: str) -> Callable[[np.ndarray], SeriesFacts]:
     if name not in RULES:
         raise ConfigError(f"got the rules {name!r}; expected one of {', '.join(RULES)}")
     return RULES[name]
-
-
-def label_of(facts: SeriesFacts | None, name: str) -> str | None:
-    """The label of the field "trend", "noise", "max" or "min" (a region); None where not told."""
-    assert name in LABEL_FIELDS, name
-    if facts is None:
-        return None
-    if name in ("max", "min"):
-        return next((e.region for e in facts.extrema if e.kind == name), None)
-    return facts.trend if name == "trend" else facts.noise
