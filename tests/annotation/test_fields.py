@@ -108,6 +108,7 @@ def test_a_dropped_field_is_told_nowhere_and_the_others_are(any_facts, data, nam
     assert list(rows[0]) == list(rows[1])
     changed = {key for key in rows[0] if rows[0][key] != rows[1][key]}
     assert changed <= own | {f"confidence_{name}", "abstained", "prose"}
+    assert not any(rows[1][key] for key in own)
     assert all(got.confidence.get(n) is None for n in FIELDS if n != name)
     for code in LANGUAGES:
         told, before = prose_sentences(got, code), prose_sentences(whole, code)
