@@ -78,10 +78,11 @@ def test_what_one_field_is_called_no_other_is(name: str) -> None:
         assert config.count(f'name="{control}"') == 1
 
 
-@settings(max_examples=30)
-@given(data=st.data(), name=st.sampled_from(ANNOTATION_FIELDS), places=st.booleans())
+@pytest.mark.parametrize("name", FIELDS)
+@settings(max_examples=10)
+@given(data=st.data(), places=st.booleans())
 def test_what_a_field_writes_its_grammar_allows_and_it_reads(
-    any_facts, data, name: str, places: bool
+    any_facts, name: str, data, places: bool
 ) -> None:
     facts = data.draw(any_facts())
     assume(FIELDS[name].known(facts) is not False)
@@ -94,9 +95,10 @@ def test_what_a_field_writes_its_grammar_allows_and_it_reads(
         assert label_of(got, name) == label_of(facts, name)
 
 
-@settings(max_examples=30)
-@given(data=st.data(), name=st.sampled_from(ANNOTATION_FIELDS))
-def test_a_dropped_field_is_told_nowhere_and_the_others_are(any_facts, data, name: str) -> None:
+@pytest.mark.parametrize("name", FIELDS)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_a_dropped_field_is_told_nowhere_and_the_others_are(any_facts, name: str, data) -> None:
     facts = data.draw(any_facts(complete=False))
     field, whole = FIELDS[name], Annotation.from_facts(facts)
     got = Annotation.from_facts(facts, confidence={name: 0.1}, threshold=0.5)
@@ -113,8 +115,7 @@ def test_a_dropped_field_is_told_nowhere_and_the_others_are(any_facts, data, nam
     for code in LANGUAGES:
         told, before = prose_sentences(got, code), prose_sentences(whole, code)
         assert name not in told and field.called[code] in told["uncertain"]
-        if name != "trend":  # one stretch is told where the trend is not
-            assert told | before == before | {"uncertain": told["uncertain"]}
+        assert set(before) - {name} <= set(told)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -131,9 +132,10 @@ def test_a_label_stands_in_its_sentence_and_is_read_out_of_it(name: str, languag
     assert set(sentence_labels({})) == set(LABELLED)
 
 
-@settings(max_examples=30)
-@given(data=st.data(), name=st.sampled_from(tuple(VALUED)), length=st.integers(1, 600))
-def test_the_truth_is_right_on_any_length(any_facts, data, name: str, length: int) -> None:
+@pytest.mark.parametrize("name", VALUED)
+@settings(max_examples=10)
+@given(data=st.data(), length=st.integers(1, 600))
+def test_the_truth_is_right_on_any_length(any_facts, name: str, data, length: int) -> None:
     facts = data.draw(any_facts())
     nothing = VALUED[name].drop(facts)
     assert not VALUED[name].some(nothing) and is_right(name, nothing, nothing)
