@@ -46,6 +46,7 @@ TEXT = (
     '{"trend":"increasing","noise":"low","max":["end",0.930],"min":["beginning",0.032],'
     '"seasonality":12,"change_points":[0.48],"segments":["increasing","flat"],"outliers":[0.125]}'
 )
+WRITTEN = tuple(json.loads(TEXT))
 ILLEGAL = [
     ('"increasing"', '"rising"', "trend: got 'rising'"),
     ('"low"', '"LOW"', "noise: got 'LOW'"),
@@ -239,7 +240,8 @@ def test_whatever_the_grammar_allows_is_legal(length: int, fields, places: bool)
 def test_an_illegal_answer_is_one_clear_line(old: str, new: str, match: str) -> None:
     assert TEXT.count(old) >= 1
     text = TEXT.replace(old, new, 1)
-    assert not re.fullmatch(answer_regex(128), text)
+    assert re.fullmatch(answer_regex(128, WRITTEN), TEXT)
+    assert not re.fullmatch(answer_regex(128, WRITTEN), text)
     with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
         parse_answer(text, 128)
     assert "\n" not in str(caught.value)
@@ -249,7 +251,7 @@ def test_spaces_and_order_are_free_to_the_reader_only() -> None:
     data = json.loads(TEXT)
     loose = json.dumps(dict(reversed(data.items())), indent=1)
     assert answer_text(parse_answer(loose, 128)) == answer_text(parse_answer(TEXT, 128))
-    assert not re.fullmatch(answer_regex(128), loose)
+    assert not re.fullmatch(answer_regex(128, WRITTEN), loose)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +326,7 @@ def ll_tokenizer(request, tmp_path_factory):
     return llguidance.LLTokenizer(path, eos_token=0)
 
 
-def _matcher(tokenizer, length: int, fields=SERIES_FIELDS):
+def _matcher(tokenizer, length: int, fields):
     from llguidance import LLMatcher
 
     grammar = LLMatcher.grammar_from_lark(f"start: /{answer_regex(length, fields)}/\n")
@@ -349,9 +351,9 @@ def test_llguidance_accepts_what_facts_answer(ll_tokenizer, any_facts) -> None:
     @given(facts=any_facts())
     def check(facts: SeriesFacts) -> None:
         nonlocal seen
-        fields = SERIES_FIELDS if facts.correlation is None else ANNOTATION_FIELDS
         text = answer_text(facts)
-        assert _accepts(ll_tokenizer, _matcher(ll_tokenizer, facts.length, fields), text)
+        matcher = _matcher(ll_tokenizer, facts.length, list(json.loads(text)))
+        assert _accepts(ll_tokenizer, matcher, text)
         seen += 1
 
     check()
@@ -359,7 +361,7 @@ def test_llguidance_accepts_what_facts_answer(ll_tokenizer, any_facts) -> None:
 
 
 def test_llguidance_refuses_what_is_illegal(ll_tokenizer) -> None:
-    matcher = _matcher(ll_tokenizer, 128)
+    matcher = _matcher(ll_tokenizer, 128, WRITTEN)
     assert _accepts(ll_tokenizer, matcher, TEXT)
     for old, new, _ in ILLEGAL:
         assert not _accepts(ll_tokenizer, matcher, TEXT.replace(old, new, 1)), new
