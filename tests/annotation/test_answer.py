@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 
 from loracast.annotation import LABEL_FIELDS, SERIES_FIELDS, answer_regex, parse_answer
 from loracast.annotation._answer import answer_text, value_spans
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
-from loracast.annotation._grammar import answer_grammar, one_of
-from loracast.annotation._parse import extrema_of, placed
-from loracast.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
+from loracast.annotation._facts import (
+    UNKNOWN_INDEX,
+    Extremum,
+    SeriesFacts,
+    TrendSegment,
+    region_of,
+)
+from loracast.annotation._field_extrema import extrema_of, placed
+from loracast.annotation._fields import ANNOTATION_FIELDS
+from loracast.annotation._places import one_of
 from loracast.errors import AnnotationError
 
 from .vocabulary_texts import vocabulary_texts
@@ -41,6 +47,7 @@ TEXT = (
     '{"trend":"increasing","noise":"low","max":["end",0.930],"min":["beginning",0.032],'
     '"seasonality":12,"change_points":[0.48],"segments":["increasing","flat"],"outliers":[0.125]}'
 )
+WRITTEN = tuple(json.loads(TEXT))
 ILLEGAL = [
     ('"increasing"', '"rising"', "trend: got 'rising'"),
     ('"low"', '"LOW"', "noise: got 'LOW'"),
@@ -234,7 +241,8 @@ def test_whatever_the_grammar_allows_is_legal(length: int, fields, places: bool)
 def test_an_illegal_answer_is_one_clear_line(old: str, new: str, match: str) -> None:
     assert TEXT.count(old) >= 1
     text = TEXT.replace(old, new, 1)
-    assert not re.fullmatch(answer_regex(128), text)
+    assert re.fullmatch(answer_regex(128, WRITTEN), TEXT)
+    assert not re.fullmatch(answer_regex(128, WRITTEN), text)
     with pytest.raises(AnnotationError, match=re.escape(match)) as caught:
         parse_answer(text, 128)
     assert "\n" not in str(caught.value)
@@ -244,7 +252,7 @@ def test_spaces_and_order_are_free_to_the_reader_only() -> None:
     data = json.loads(TEXT)
     loose = json.dumps(dict(reversed(data.items())), indent=1)
     assert answer_text(parse_answer(loose, 128)) == answer_text(parse_answer(TEXT, 128))
-    assert not re.fullmatch(answer_regex(128), loose)
+    assert not re.fullmatch(answer_regex(128, WRITTEN), loose)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +280,7 @@ def test_facts_that_cannot_be_answered_are_one_clear_line(change, fields, match)
 
 def test_no_length_no_grammar() -> None:
     with pytest.raises(AnnotationError, match="0 points"):
-        answer_grammar(0)
+        answer_regex(0)
     with pytest.raises(AnnotationError, match="0 points"):
         parse_answer(TEXT, 0)
     with pytest.raises(AnnotationError, match="got the fields"):
@@ -319,10 +327,10 @@ def ll_tokenizer(request, tmp_path_factory):
     return llguidance.LLTokenizer(path, eos_token=0)
 
 
-def _matcher(tokenizer, length: int, fields=SERIES_FIELDS):
+def _matcher(tokenizer, length: int, fields):
     from llguidance import LLMatcher
 
-    grammar = LLMatcher.grammar_from_lark(answer_grammar(length, fields))
+    grammar = LLMatcher.grammar_from_lark(f"start: /{answer_regex(length, fields)}/\n")
     matcher = LLMatcher(tokenizer, grammar)
     assert not matcher.is_error(), matcher.get_error()
     return matcher
@@ -344,9 +352,9 @@ def test_llguidance_accepts_what_facts_answer(ll_tokenizer, any_facts) -> None:
     @given(facts=any_facts())
     def check(facts: SeriesFacts) -> None:
         nonlocal seen
-        fields = SERIES_FIELDS if facts.correlation is None else ANNOTATION_FIELDS
         text = answer_text(facts)
-        assert _accepts(ll_tokenizer, _matcher(ll_tokenizer, facts.length, fields), text)
+        matcher = _matcher(ll_tokenizer, facts.length, list(json.loads(text)))
+        assert _accepts(ll_tokenizer, matcher, text)
         seen += 1
 
     check()
@@ -354,7 +362,7 @@ def test_llguidance_accepts_what_facts_answer(ll_tokenizer, any_facts) -> None:
 
 
 def test_llguidance_refuses_what_is_illegal(ll_tokenizer) -> None:
-    matcher = _matcher(ll_tokenizer, 128)
+    matcher = _matcher(ll_tokenizer, 128, WRITTEN)
     assert _accepts(ll_tokenizer, matcher, TEXT)
     for old, new, _ in ILLEGAL:
         assert not _accepts(ll_tokenizer, matcher, TEXT.replace(old, new, 1)), new
@@ -423,11 +431,12 @@ def test_one_place_is_legal_for_an_extremum_and_it_is_the_series_own(
         assert e.value == known[e.index] and e.region == region_of(e.index, len(x))
     facts = SeriesFacts(len(x), extrema=found)
     text = answer_text(facts, ("max", "min"), places=places)
-    pattern = answer_regex(len(x), ("max", "min"), places=places, at=wanted)
+    pattern = answer_regex(len(x), ("max", "min"), places=places, known=facts)
     # What the pattern matches is one text alone: without its escapes it is that text.
     assert re.fullmatch(pattern, text) and pattern.replace("\\", "") == text
     with pytest.raises(AnnotationError, match=f"got index {len(x)}"):
-        answer_regex(len(x), ("max",), at={"max": len(x)})
+        beyond = replace(found[0], index=len(x))
+        answer_regex(len(x), ("max",), known=SeriesFacts(len(x), extrema=(beyond,)))
 
 
 def test_outliers_are_read_in_order_and_an_unknown_place_has_no_value() -> None:

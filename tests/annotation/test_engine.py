@@ -15,11 +15,12 @@ from loracast.annotation import (
     Annotation,
     AnnotationEngine,
     describe_chunk,
+    label_of,
     region_of,
 )
 from loracast.annotation._annotator import Annotator
 from loracast.annotation._answer import answer_text
-from loracast.annotation._confidence import fit_scales, fit_temperatures, label_of
+from loracast.annotation._confidence import fit_scales, fit_temperatures
 from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment
 from loracast.annotation._fitting import _divided, _sha256
 from loracast.annotation._rows import POOL, DescribedStream, labelled_example, shortened

@@ -23,11 +23,10 @@ from loracast.annotation import (
     write_published,
     write_records,
 )
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
+from loracast.annotation._facts import UNKNOWN_INDEX, Extremum, SeriesFacts, TrendSegment, region_of
 from loracast.annotation._label_studio import write_label_studio
 from loracast.annotation._label_studio_read import read_label_studio
 from loracast.annotation._records import published_line, read_published, read_records, record_line
-from loracast.annotation._schema import UNKNOWN_INDEX
 from loracast.annotation._sentences import profile_sentences
 from loracast.annotation._table import annotation_row
 from loracast.errors import AnnotationError

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from loracast.annotation import Annotation, prose
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment
+from loracast.annotation._facts import UNKNOWN_INDEX, Extremum, SeriesFacts, TrendSegment
 from loracast.annotation._plot import draw_annotations, plot_annotations
-from loracast.annotation._schema import UNKNOWN_INDEX
 from loracast.errors import AnnotationError
 
 VALUES = np.array([0.0, 1.0, 5.0, np.nan, 2.0, 2.5, 3.0, 9.0])

@@ -21,9 +21,9 @@ from loracast.annotation._facts import (
     TrendSegment,
     region_of,
 )
+from loracast.annotation._fields import ANNOTATION_FIELDS
 from loracast.annotation._prose import prose_sentences
 from loracast.annotation._records import read_published
-from loracast.annotation._schema import ANNOTATION_FIELDS
 from loracast.annotation._sentences import (
     facts_from_sentences,
     profile_sentences,

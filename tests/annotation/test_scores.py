@@ -12,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loracast.annotation import describe_chunk, region_of
-from loracast.annotation._facts import Extremum, SeriesFacts
+from loracast.annotation._facts import (
+    EXTREMUM_REGIONS,
+    NOISE_LEVELS,
+    TREND_LABELS,
+    Extremum,
+    SeriesFacts,
+)
 from loracast.annotation._score_confidence import score_confidence
 from loracast.annotation._scores import (
-    ANNOTATION_FIELDS,
     majority_baseline,
     score_annotations,
     trend_only_baseline,
@@ -23,6 +28,12 @@ from loracast.annotation._scores import (
 from loracast.errors import DataError
 
 T = 100
+ANNOTATION_FIELDS = {
+    "trend": TREND_LABELS,
+    "noise": NOISE_LEVELS,
+    "max": EXTREMUM_REGIONS,
+    "min": EXTREMUM_REGIONS,
+}
 
 
 def facts(trend="flat", noise="low", top=50, bottom=5, clear=()) -> SeriesFacts:

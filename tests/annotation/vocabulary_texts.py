@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS, answer_text
+from loracast.annotation._answer import answer_text
 from loracast.annotation._facts import (
     EXTREMUM_REGIONS,
     NOISE_LEVELS,
@@ -16,6 +16,7 @@ from loracast.annotation._facts import (
     SeriesFacts,
     TrendSegment,
 )
+from loracast.annotation._fields import LABEL_FIELDS
 from loracast.annotation._prompt import PROMPT_PROFILES, PUBLISHED_INSTRUCTION, annotation_prompt
 from loracast.annotation._prose import prose
 from loracast.annotation._schema import Annotation

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from loracast.annotation._agreement import Agreement, filter_agreement, write_rejections
 from loracast.annotation._annotator import Annotator
-from loracast.annotation._answer import LABEL_FIELDS, SERIES_FIELDS
+from loracast.annotation._answer import answer_regex, parse_answer
 from loracast.annotation._audit import audit_labels
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine
 from loracast.annotation._evaluate import evaluate_file
 from loracast.annotation._facts import EXTREMUM_REGIONS, NOISE_LEVELS, TREND_LABELS, region_of
-from loracast.annotation._grammar import answer_regex
+from loracast.annotation._fields import LABEL_FIELDS, SERIES_FIELDS, label_of
 from loracast.annotation._label_bounds import trend_label
 from loracast.annotation._label_files import generate_labelled, read_labelled, write_labelled
 from loracast.annotation._label_studio import label_studio_config, label_studio_task
+from loracast.annotation._languages import LANGUAGES
 from loracast.annotation._measurements import measure
-from loracast.annotation._parse import parse_answer
 from loracast.annotation._plot import check_caption_font, plot_annotations
 from loracast.annotation._prompt import series_text
-from loracast.annotation._prose import LANGUAGES, prose
+from loracast.annotation._prose import prose
 from loracast.annotation._records import AnnotatedSeries, write_published, write_records
 from loracast.annotation._rules import robust_rules
 from loracast.annotation._schema import Annotation
@@ -35,7 +35,6 @@ from loracast.annotation._teachers import (
     RuleTeacher,
     Teacher,
     TeacherLabel,
-    label_of,
 )
 from loracast.annotation._train import train_annotator
 from loracast.annotation._unseen import unseen_series

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS, label_of
 from loracast.annotation._records import AnnotatedSeries
 from loracast.annotation._sentences import sentence_labels
-from loracast.annotation._teachers import TeacherLabel, label_of
+from loracast.annotation._teachers import TeacherLabel
 from loracast.errors import AnnotationError, StorageError
 
 __all__ = ["Agreement", "Rejection", "filter_agreement", "write_rejections"]

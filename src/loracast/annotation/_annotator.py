@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from loracast.adapters import AdapterConfig, adapter_folder
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._engine import AnnotationEngine, Answer
+from loracast.annotation._fields import ARITHMETIC, LABEL_FIELDS
 from loracast.annotation._fitting import AnnotatorReport, fit_annotator, most_steps
 from loracast.annotation._inputs import describable, note_of
-from loracast.annotation._reading import ARITHMETIC, net_answer
+from loracast.annotation._reading import net_answer
 from loracast.annotation._rows import LabelledSeries
 from loracast.annotation._schema import Annotation, check_threshold
 from loracast.annotation._settings import LONGEST_SERIES, AnnotatorSettings

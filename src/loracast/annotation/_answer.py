@@ -1,4 +1,4 @@
-"""What the model writes: one line of JSON, few tokens, keys in a fixed order.
+"""What the model writes, and its grammar and reader: one line of JSON, keys in a fixed order.
 
     {"trend":"increasing","noise":"low","max":["end",0.930],"min":["beginning",0.031],
      "seasonality":12,"change_points":[0.48],"segments":["increasing","flat"],"outliers":[0.125]}
@@ -12,72 +12,29 @@ ascend; segments are the trend labels of the stretches between them.
 Annotators write the region of an extremum alone, `"max":["end"]`; the embedded base learned places
 beside it. Either is forced on the model: where the extrema of a series lie is arithmetic
 (`extrema_of`).
+
+The grammar is one regular expression, plain enough for llguidance and for `re`. Every text that it
+allows is a legal answer: labels from their vocabularies, places inside the series, one segment more
+than change points. The reader also takes other spaces and orders of keys.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
-from loracast.annotation._facts import (
-    EXTREMUM_REGIONS,
-    NOISE_LEVELS,
-    TREND_LABELS,
-    SeriesFacts,
-    region_of,
-)
-from loracast.annotation._schema import ANNOTATION_FIELDS, UNKNOWN_INDEX
+import numpy as np
+
+from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._field_extrema import with_values
+from loracast.annotation._fields import FIELDS, LABELLED, SERIES_FIELDS, check_fields
 from loracast.errors import AnnotationError
 
-__all__ = [
-    "LABEL_FIELDS",
-    "MAX_POINTS",
-    "SERIES_FIELDS",
-    "answer_text",
-    "place_codes",
-    "value_spans",
-]
-
-LABEL_FIELDS = ("trend", "noise", "max", "min")
-SERIES_FIELDS = ANNOTATION_FIELDS[:-1]  # of one channel; two have a correlation as well
-MAX_POINTS = 3  # change points, and outliers, that an answer can hold: the first ones
-DIGITS = {"max": 3, "min": 3, "outliers": 3, "change_points": 2}
-
-
-@lru_cache(maxsize=256)
-def place_codes(length: int, digits: int, first: int = 0) -> tuple[int, ...]:
-    """The whole numbers k in ascending order for which k / 10^digits is a place's canonical share.
-
-    floor(k * T / 10^digits) is a different index, `first` or later, for each; up to 10^digits
-    points every index has one.
-    """
-    base = 10**digits
-    codes: dict[int, int] = {}
-    for code in range(base):
-        codes.setdefault(code * length // base, code)
-    return tuple(code for index, code in codes.items() if index >= first)
-
-
-def _code(index: int, length: int, digits: int, region: str | None = None, first: int = 0) -> int:
-    """The canonical code whose index is nearest to `index`, and in the same region.
-
-    One of the two neighbours is in it: a region is wider than the step between codes.
-    """
-    base = 10**digits
-    above = -(-base * index // length)  # the first code at `index` or later
-    below = -(-base * ((above - 1) * length // base) // length)
-    fitting = [
-        code
-        for code in (below, above)
-        if 0 <= code < base
-        and code * length // base >= first
-        and region in (None, region_of(code * length // base, length))
-    ]
-    return min(fitting, key=lambda code: abs(code * length // base - index))
+__all__ = ["answer_regex", "answer_text", "parse_answer", "value_spans"]
 
 
 def answer_text(
@@ -97,8 +54,11 @@ def answer_text(
     """
     if facts.length < 1:
         raise AnnotationError(f"got a series of {facts.length} points; expected at least 1")
-    written = {name: _value(facts, name, places) for name in _chosen(facts, fields)}
-    return "{" + ",".join(f'"{name}":{text}' for name, text in written.items()) + "}"
+    if fields is None:
+        chosen = [name for name, field in FIELDS.items() if field.known(facts) is not False]
+    else:
+        chosen = check_fields(fields)
+    return "{" + ",".join(f'"{n}":{FIELDS[n].write(facts, places)}' for n in chosen) + "}"
 
 
 def value_spans(text: str) -> dict[str, tuple[int, int]]:
@@ -111,13 +71,13 @@ def value_spans(text: str) -> dict[str, tuple[int, int]]:
     Args:
         text: an answer as `answer_text` writes it.
     """
-    keys = {name: f'"{name}":' for name in ANNOTATION_FIELDS}
+    keys = {name: f'"{name}":' for name in FIELDS}
     starts = sorted((text.index(key), name) for name, key in keys.items() if key in text)
     stops = [at - 1 for at, _ in starts[1:]] + [len(text) - 1]
     spans: dict[str, tuple[int, int]] = {}
     for (at, name), stop in zip(starts, stops, strict=True):
         start = at + len(keys[name])
-        if name in LABEL_FIELDS:
+        if name in LABELLED:
             start = text.index('"', start) + 1
             stop = text.index('"', start)
             spans[name] = (start, stop)
@@ -126,126 +86,84 @@ def value_spans(text: str) -> dict[str, tuple[int, int]]:
     return spans
 
 
-def _chosen(facts: SeriesFacts, fields: Sequence[str] | None) -> list[str]:
-    if fields is None:
-        kinds = {e.kind for e in facts.extrema}
-        missing = {"max", "min"} - kinds
-        missing |= {n for n in ("trend", "noise", "correlation") if getattr(facts, n) is None}
-        if not facts.segments:
-            missing.add("segments")
-        return [name for name in ANNOTATION_FIELDS if name not in missing]
-    return check_fields(fields)
+def answer_regex(
+    length: int,
+    fields: Sequence[str] = SERIES_FIELDS,
+    *,
+    places: bool = True,
+    known: SeriesFacts | None = None,
+) -> str:
+    """The regular expression of all legal answers.
 
-
-def check_fields(fields: Sequence[str]) -> list[str]:
-    """The fields in canonical order.
+    Args:
+        length: T of the described series, at least 1.
+        fields: which fields the answer has, each exactly once.
+        places: whether an extremum has a place beside its region.
+        known: facts of the series; an arithmetic field (max, min) that they have may be written as
+            they have it alone.
 
     Raises:
-        AnnotationError: an unknown name, none at all, or segments without change points.
+        AnnotationError: a length below 1, a position outside it, or fields that do not exist.
     """
-    unknown = [name for name in fields if name not in ANNOTATION_FIELDS]
-    if unknown or not fields:
-        raise AnnotationError(
-            f"got the fields {unknown or list(fields)}; expected some of {list(ANNOTATION_FIELDS)}"
-        )
-    if "segments" in fields and "change_points" not in fields:
-        raise AnnotationError("got the field segments without change_points; ask for both")
-    return [name for name in ANNOTATION_FIELDS if name in fields]
+    if length < 1:
+        raise AnnotationError(f"got a series of {length} points; expected at least 1")
+    known = known or SeriesFacts(length)
+    chosen = check_fields(fields)
+    only = tuple(
+        (name, re.escape(FIELDS[name].write(known, places)))
+        for name in chosen
+        if FIELDS[name].arithmetic and FIELDS[name].known(known)
+    )
+    return _regex(length, tuple(chosen), places, only)
 
 
-def _value(facts: SeriesFacts, name: str, places: bool) -> str:
-    if name == "trend":
-        return label_text(facts.trend, TREND_LABELS, name)
-    if name == "noise":
-        return label_text(facts.noise, NOISE_LEVELS, name)
-    if name in ("max", "min"):
-        return extremum_text(facts, name, places)
-    if name == "seasonality":
-        return _period_text(facts)
-    if name == "correlation":
-        if facts.correlation is None or not abs(facts.correlation) <= 1:
-            raise AnnotationError(f"got correlation {facts.correlation}; expected -1 to 1")
-        return f"{facts.correlation + 0.0:.2f}".replace("-0.00", "0.00")
-    if name == "segments":
-        return json.dumps(_segment_labels(facts), separators=(",", ":"))
-    digits = DIGITS[name]
-    first = int(name == "change_points")
-    indices = facts.change_points if name == "change_points" else facts.outliers
-    return f"[{','.join(_shares(indices, facts.length, digits, first))}]"
+@lru_cache(maxsize=64)
+def _regex(
+    length: int, names: tuple[str, ...], places: bool, only: tuple[tuple[str, str], ...]
+) -> str:
+    given, fields = dict(only), [FIELDS[name] for name in names]
+    partners = {f.written_with for f in fields}
+    parts = [
+        f'"{f.written_with or f.name}":{given.get(f.name) or f.grammar(length, places)}'
+        for f in fields
+        if f.name not in partners
+    ]
+    return r"\{" + ",".join(parts) + r"\}"
 
 
-def _shares(indices: Sequence[int], length: int, digits: int, first: int = 0) -> list[str]:
-    for index in indices:
-        require_inside(index, length, first)
-    codes = {_code(i, length, digits, first=first) for i in sorted(indices)[:MAX_POINTS]}
-    return [_share(code, digits) for code in sorted(codes)]
+def parse_answer(text: str, length: int, values: np.ndarray | None = None) -> SeriesFacts:
+    """The facts that an answer states; spaces and the order of keys are free.
+
+    Args:
+        text: the model's answer.
+        length: T of the described series, at least 1.
+        values: (T,) its numbers; given, the extrema carry the value at their index (else NaN).
+
+    Returns:
+        Facts with slopes NaN, and with `UNKNOWN_INDEX` where only a region was written.
+
+    Raises:
+        AnnotationError: anything that is not a legal answer: no JSON, a key twice, missing or
+            unknown, a label outside its vocabulary, a place outside the series or its region.
+    """
+    if length < 1:
+        raise AnnotationError(f"got a series of {length} points; expected at least 1")
+    try:
+        data = json.loads(text, parse_float=Decimal, object_pairs_hook=_no_repeats)
+    except (ValueError, RecursionError, ArithmeticError) as error:  # numbers beyond any bound
+        raise AnnotationError(f"got no JSON in the answer {text!r:.80} ({error})") from error
+    if not isinstance(data, dict):
+        raise AnnotationError(f"got the answer {text!r:.80}; expected a JSON object")
+    facts = SeriesFacts(length)
+    for name in check_fields(list(data)):
+        facts = FIELDS[name].read(data[name], facts)
+    return facts if values is None else with_values(facts, values)
 
 
-def _share(code: int, digits: int) -> str:
-    return f"0.{code:0{digits}d}"
-
-
-def require_inside(index: int, length: int, first: int = 0) -> None:
-    if not first <= index < length:
-        raise AnnotationError(
-            f"got index {index} in a series of {length} points; expected {first} to {length - 1}"
-        )
-
-
-def label_text(label: Any, known: Sequence[str], name: str) -> str:
-    if label not in known:
-        raise AnnotationError(f"{name}: got {label!r:.60}; expected one of {', '.join(known)}")
-    return f'"{label}"'
-
-
-def extremum_text(facts: SeriesFacts, kind: str, places: bool) -> str:
-    found = [e for e in facts.extrema if e.kind == kind]
-    if len(found) != 1:
-        raise AnnotationError(f"got {len(found)} extrema of kind {kind!r}; expected 1")
-    region = label_text(found[0].region, EXTREMUM_REGIONS, kind)
-    if not places:
-        return f"[{region}]"
-    index = found[0].index
-    if index == UNKNOWN_INDEX:
-        raise AnnotationError(f"{kind}: got a region without a place; write it with places=False")
-    require_inside(index, facts.length)
-    if region_of(index, facts.length) != found[0].region:
-        raise AnnotationError(
-            f"{kind}: got index {index} of {facts.length} called {region}; that index lies in the "
-            f"{region_of(index, facts.length)}"
-        )
-    return f"[{region},{_share(_code(index, facts.length, 3, found[0].region), 3)}]"
-
-
-def _period_text(facts: SeriesFacts) -> str:
-    if facts.period is None:
-        return "null"
-    steps = round(facts.period)
-    if not 2 <= steps <= facts.length:
-        raise AnnotationError(
-            f"got a period of {facts.period} steps in a series of {facts.length}; expected 2 to "
-            f"{facts.length}, or None"
-        )
-    return str(steps)
-
-
-def _bounds(facts: SeriesFacts) -> list[tuple[int, int]]:
-    """The stretches [start, end) between the change points as an answer writes them."""
-    base = 10 ** DIGITS["change_points"]
-    shares = _shares(facts.change_points, facts.length, DIGITS["change_points"], 1)
-    cuts = [0, *(int(Decimal(s) * base) * facts.length // base for s in shares), facts.length]
-    return list(pairwise(cuts))
-
-
-def _segment_labels(facts: SeriesFacts) -> list[str]:
-    """The label of each stretch: that of the segment which covers most of it."""
-    if not facts.segments:
-        raise AnnotationError("got no trend segments to write; leave the field segments out")
-    out = []
-    for start, end in _bounds(facts):
-        cover = dict.fromkeys(TREND_LABELS, 0)
-        for s in facts.segments:
-            label_text(s.label, TREND_LABELS, "segments")
-            cover[s.label] += max(0, min(end, s.end + 1) - max(start, s.start))
-        out.append(max(cover, key=lambda label: cover[label]))
+def _no_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise AnnotationError(f"got the key {key!r} twice in an answer")
+        out[key] = value
     return out

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS, label_of
 from loracast.annotation._records import AnnotatedSeries
 from loracast.annotation._scores import score_annotations
 from loracast.annotation._sentences import facts_from_sentences, sentence_labels
-from loracast.annotation._teachers import RuleTeacher, label_of
+from loracast.annotation._teachers import RuleTeacher
 from loracast.errors import AnnotationError
 
 __all__ = ["audit_labels"]

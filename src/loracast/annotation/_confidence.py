@@ -13,20 +13,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import label_of
 
-__all__ = ["calibrated", "fit_scales", "fit_temperatures", "label_of", "scaled"]
+__all__ = ["calibrated", "fit_scales", "fit_temperatures", "scaled"]
 
 LEAST_ROWS = 20  # fewer say too little about a temperature (assumption)
 LOG_RANGE = (-2.0, 3.0)  # of the temperature
 FLOOR = 1e-9  # of a probability, before its logarithm
 RIDGE = 1.0  # pulls (a, b) to (1, 0): as much as this many rows would (assumption)
-
-
-def label_of(facts: SeriesFacts, field: str) -> str | None:
-    """The label of "trend", "noise", "max" or "min" (the region); None where not told."""
-    if field in ("max", "min"):
-        return next((e.region for e in facts.extrema if e.kind == field), None)
-    return facts.trend if field == "trend" else facts.noise
 
 
 def calibrated(probabilities: Mapping[str, float], temperature: float) -> dict[str, float]:

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS, SERIES_FIELDS, check_fields
+from loracast.annotation._fields import ARITHMETIC, LABEL_FIELDS, SERIES_FIELDS, check_fields
 from loracast.annotation._prompt import NUMBER_FORMS
 from loracast.annotation._reading import (
-    ARITHMETIC,
     Answer,
     arithmetic_answer,
     choices_of,

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from loracast.annotation._annotator import Annotator
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS, label_of
 from loracast.annotation._inputs import series_of
 from loracast.annotation._label_files import read_labelled
 from loracast.annotation._records import AnnotatedSeries
 from loracast.annotation._sentences import sentence_labels
-from loracast.annotation._teachers import RuleTeacher, label_of
+from loracast.annotation._teachers import RuleTeacher
 from loracast.errors import AnnotationError, ConfigError, DataError
 from loracast.ledger import Ledger
 from loracast.training import Progress

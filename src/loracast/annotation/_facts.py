@@ -14,6 +14,7 @@ __all__ = [
     "EXTREMUM_REGIONS",
     "NOISE_LEVELS",
     "TREND_LABELS",
+    "UNKNOWN_INDEX",
     "Extremum",
     "SeriesFacts",
     "TrendSegment",
@@ -23,6 +24,8 @@ __all__ = [
 TREND_LABELS = ("increasing", "decreasing", "flat")
 NOISE_LEVELS = ("low", "medium", "high")
 EXTREMUM_REGIONS = ("beginning", "middle", "end")
+# `Extremum.index` of a source that names the region only, such as the published sentences.
+UNKNOWN_INDEX = -1
 
 
 def region_of(index: int, length: int) -> str:
@@ -49,7 +52,7 @@ class TrendSegment:
 class Extremum:
     """The highest ("max") or lowest ("min") point: position, value in the series' own units.
 
-    Where a source names the region alone, index is -1 and value NaN.
+    Where a source names the region alone, index is UNKNOWN_INDEX and value NaN.
     """
 
     kind: str

@@ -17,6 +17,7 @@ from loracast.annotation._confidence import fit_scales, fit_temperatures
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine, Answer
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LIST_FIELDS
 from loracast.annotation._rows import (
     POOL,
     DescribedRows,
@@ -26,7 +27,7 @@ from loracast.annotation._rows import (
     shortened,
     tells,
 )
-from loracast.annotation._score_lists import LIST_FIELDS, is_right
+from loracast.annotation._score_lists import is_right
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError
 from loracast.files import sha256_of

@@ -16,16 +16,27 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._facts import NOISE_LEVELS, TREND_LABELS
+from loracast.annotation._fields import FIELDS, LABELLED, VALUED
 from loracast.annotation._records import AnnotatedSeries
-from loracast.annotation._schema import Annotation, Noise, Trend
+from loracast.annotation._schema import Annotation
 from loracast.errors import AnnotationError
 
-__all__ = ["label_studio_config", "label_studio_task", "write_label_studio"]
+__all__ = [
+    "CHOICES",
+    "MARKS",
+    "NUMBERS",
+    "label_studio_config",
+    "label_studio_task",
+    "stamps",
+    "write_label_studio",
+]
 
-POINTS = {"max": "maximum", "min": "minimum", "change": "change point", "outlier": "outlier"}
-REGIONS = (*POINTS.values(), *TREND_LABELS)
-CHOICES = {"trend": TREND_LABELS, "noise": NOISE_LEVELS}
+# The label of a region -> its field; those of single points first.
+_BY_SPANS = sorted(FIELDS.values(), key=lambda field: field.spans)
+MARKS = {mark: field for field in _BY_SPANS for mark in field.marks}
+# The name of a control for the whole series -> its field.
+CHOICES = {field.name: field for field in LABELLED.values() if not field.marks}
+NUMBERS = {field.control: field for field in VALUED.values() if field.control}
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%L"  # of d3, which draws the axis
 
 
@@ -36,18 +47,18 @@ def label_studio_config(timestamps: bool = False) -> str:
         timestamps: whether the time column holds timestamps rather than numbers.
     """
     time = f' timeFormat="{_TIME_FORMAT}"' if timestamps else ""
-    labels = "".join(f'\n    <Label value="{label}"/>' for label in REGIONS)
+    labels = "".join(f'\n    <Label value="{label}"/>' for label in MARKS)
     choices = "".join(
         f'\n  <Choices name="{name}" toName="ts">'
-        + "".join(f'\n    <Choice value="{label}"/>' for label in known)
+        + "".join(f'\n    <Choice value="{label}"/>' for label in field.labels)
         + "\n  </Choices>"
-        for name, known in CHOICES.items()
+        for name, field in CHOICES.items()
     )
+    numbers = "".join(f'\n  <Number name="{name}" toName="ts" min="0"/>' for name in NUMBERS)
     return (
         f'<View>\n  <TimeSeriesLabels name="label" toName="ts">{labels}\n  </TimeSeriesLabels>\n'
         f'  <TimeSeries name="ts" valueType="json" value="$ts" timeColumn="time"{time}>\n'
-        f'    <Channel column="value"/>\n  </TimeSeries>{choices}\n'
-        '  <Number name="period" toName="ts" min="0"/>\n</View>\n'
+        f'    <Channel column="value"/>\n  </TimeSeries>{choices}{numbers}\n</View>\n'
     )
 
 
@@ -69,16 +80,10 @@ def label_studio_task(record: AnnotatedSeries) -> dict[str, Any]:
         )
     times = _shown_times(record)
     annotation = record.annotation or Annotation.from_facts(record.facts, record.index)
-    trend, noise = annotation.trend or Trend(), annotation.noise or Noise()
-    regions: list[tuple[int | None, int | None, str, str]]
-    regions = [(e.position, e.position, POINTS[e.kind], e.kind) for e in annotation.extrema]
-    for kind, points in (("change", annotation.change_points), ("outlier", annotation.outliers)):
-        regions += [(p.position, p.position, POINTS[kind], "") for p in points or ()]
-    regions += [(s.start_position, s.end_position, s.label, "") for s in trend.segments]
-    confidence: dict[str, float] = dict(annotation.confidence.items())
+    facts = annotation.facts()
     results: list[dict[str, Any]] = []
 
-    def add(from_name: str, kind: str, value: dict[str, Any], field: str = "") -> None:
+    def add(from_name: str, kind: str, value: dict[str, Any], field: str) -> None:
         result: dict[str, Any] = {
             "id": f"r{len(results)}",
             "from_name": from_name,
@@ -86,20 +91,23 @@ def label_studio_task(record: AnnotatedSeries) -> dict[str, Any]:
             "type": kind,
             "value": value,
         }
-        if field in confidence:
-            result["score"] = confidence[field]
+        # The confidence of a list is not that of each of its marks.
+        if field in annotation.confidence and not (kind == "timeserieslabels" and field in VALUED):
+            result["score"] = annotation.confidence[field]
         results.append(result)
 
-    for start, end, label, field in regions:
-        if start is None or end is None:  # an extremum known by its region alone
-            continue
-        span = {"start": times[start], "end": times[end], "instant": start == end}
-        add("label", "timeserieslabels", {**span, "timeserieslabels": [label]}, field)
-    for name, chosen in (("trend", trend.label), ("noise", noise.level)):
-        if chosen is not None:
-            add(name, "choices", {"choices": [chosen]}, name)
-    if annotation.seasonality is not None:
-        add("period", "number", {"number": annotation.seasonality.period}, "seasonality")
+    for field in dict.fromkeys(MARKS.values()):
+        for start, end, mark in field.marked(facts):
+            span = {"start": times[start], "end": times[end], "instant": start == end}
+            add("label", "timeserieslabels", {**span, "timeserieslabels": [mark]}, field.name)
+    for name, chosen in CHOICES.items():
+        label = chosen.label(facts)
+        if label is not None:
+            add(name, "choices", {"choices": [label]}, chosen.name)
+    for name, counted in NUMBERS.items():
+        number = counted.number(facts)
+        if number is not None:
+            add(name, "number", {"number": number}, counted.name)
     prediction: dict[str, Any] = {"model_version": "loracast", "result": results}
     if annotation.confidence:
         prediction["score"] = min(annotation.confidence.values())

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._facts import TREND_LABELS, Extremum, SeriesFacts, TrendSegment, region_of
-from loracast.annotation._label_studio import CHOICES, POINTS, REGIONS, stamps
+from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._label_studio import CHOICES, MARKS, NUMBERS, stamps
 from loracast.annotation._records import AnnotatedSeries
 from loracast.errors import AnnotationError
 
@@ -140,12 +140,7 @@ def _read_task(task: dict[str, Any], annotation: Any, where: str) -> AnnotatedSe
 
 
 def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: str) -> SeriesFacts:
-    length = len(values)
-    extrema: dict[str, Extremum] = {}
-    whole: dict[str, Any] = {}
-    changes: set[int] = set()
-    outliers: set[int] = set()
-    segments: list[TrendSegment] = []
+    facts, seen = SeriesFacts(len(values)), set()
     for number, result in enumerate(results):
         here = f"{where}, result {number}"
         kind = _get(result, "type", str, here)
@@ -153,64 +148,42 @@ def _read_results(results: list[Any], values: np.ndarray, axis: _Axis, where: st
         inside = f"{here}, value"
         if kind in ("choices", "number"):
             name = _get(result, "from_name", str, here)
-            if name not in (CHOICES if kind == "choices" else ("period",)) or name in whole:
+            if name not in (CHOICES if kind == "choices" else NUMBERS) or name in seen:
                 raise AnnotationError(
-                    f"{here}: key 'from_name': got {name!r:.60}; expected each of trend and noise "
-                    "(choices) and period (number) at most once"
+                    f"{here}: key 'from_name': got {name!r:.60}; expected each of "
+                    f"{' and '.join(CHOICES)} (choices) and {' and '.join(NUMBERS)} (number) at "
+                    "most once"
                 )
-            whole[name] = _read_whole(value, name, length, inside)
+            seen.add(name)
+            if kind == "number":
+                given = _get(value, "number", (int, float), inside)
+                facts = NUMBERS[name].read_number(facts, given, inside)
+            else:
+                label = _one(value, "choices", CHOICES[name].labels, inside)
+                facts = CHOICES[name].put(facts, label)
         elif kind == "timeserieslabels":
             start, end = axis.position(value, "start", inside), axis.position(value, "end", inside)
-            for label in _one(value, "timeserieslabels", REGIONS, inside):
-                if label in TREND_LABELS:
-                    low, high = min(start, end), max(start, end)
-                    segments.append(TrendSegment(low, high, label, float("nan")))
-                    continue
-                if start != end:
-                    raise AnnotationError(
-                        f"{inside}: got {label!r} from {value['start']} to {value['end']}; "
-                        "expected a single point, start = end"
-                    )
-                if label in (POINTS["change"], POINTS["outlier"]):
-                    (changes if label == POINTS["change"] else outliers).add(start)
-                    continue
-                name = "max" if label == POINTS["max"] else "min"
-                if name in extrema:
-                    raise AnnotationError(f"{inside}: got a second {label}; expected one")
-                region = region_of(start, length)
-                extrema[name] = Extremum(name, start, float(values[start]), region)
+            mark = _one(value, "timeserieslabels", tuple(MARKS), inside)
+            field = MARKS[mark]
+            if start != end and not field.spans:
+                raise AnnotationError(
+                    f"{inside}: got {mark!r} from {value['start']} to {value['end']}; "
+                    "expected a single point, start = end"
+                )
+            facts = field.read_mark(facts, start, end, mark, values, inside)
         else:
             raise AnnotationError(
                 f"{here}: key 'type': got {kind!r:.60}; expected timeserieslabels, choices "
                 "or number"
             )
-    return SeriesFacts(
-        length=length,
-        segments=tuple(sorted(segments, key=lambda s: s.start)),
-        extrema=tuple(extrema[name] for name in ("max", "min") if name in extrema),
-        change_points=tuple(sorted(changes)),
-        outliers=tuple(sorted(outliers)),
-        **whole,
-    )
+    return facts
 
 
-def _read_whole(value: dict[str, Any], name: str, length: int, where: str) -> str | float:
-    if name == "period":
-        period = _get(value, "number", (int, float), where)
-        if not 0 < period <= length:
-            raise AnnotationError(
-                f"{where}: key 'number': got {period!r:.60}; expected steps above 0 and at most "
-                f"{length}, the points of the series"
-            )
-        return float(period)
-    return _one(value, "choices", CHOICES[name], where)[0]
-
-
-def _one(value: dict[str, Any], key: str, known: Sequence[str], where: str) -> list[str]:
+def _one(value: dict[str, Any], key: str, known: Sequence[str], where: str) -> str:
     labels = _get(value, key, list, where)
     wrong = [label for label in labels if label not in known]
     if len(labels) != 1 or wrong:
         raise AnnotationError(
             f"{where}: key {key!r}: got {labels!r:.60}; expected one of {', '.join(known)}"
         )
-    return labels
+    return str(labels[0])

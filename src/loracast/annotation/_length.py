@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
-from loracast.annotation._schema import UNKNOWN_INDEX
+from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import FIELDS
 from loracast.errors import AnnotationError
 
 __all__ = ["LENGTH_CHOICES", "fit_length", "stretch_facts"]
@@ -63,36 +63,7 @@ def stretch_facts(facts: SeriesFacts, length: int, values: np.ndarray | None = N
     if length == old:
         return facts
 
-    def place(index: int) -> int:
-        if length > old:
-            return index * length // old
-        return min(round(index * length / old), length - 1)
-
-    def bound(cut: int) -> int:
-        return length if cut == old else place(cut)
-
-    def extremum(e: Extremum) -> Extremum:
-        if e.index == UNKNOWN_INDEX:
-            return e
-        tries = (place(e.index) + move for move in (0, 1, -1, 2, -2))
-        inside = [i for i in tries if 0 <= i < length and region_of(i, length) == e.region]
-        index = inside[0] if inside else place(e.index)
-        value = e.value if values is None else float(values[index])
-        return Extremum(e.kind, index, value, region_of(index, length))
-
-    segments = []
-    for s in facts.segments:
-        start, end = bound(s.start), bound(s.end + 1) - 1
-        if end >= start:
-            segments.append(TrendSegment(start, end, s.label, s.slope * old / length))
-    period = None if facts.period is None else facts.period * length / old
-    return replace(
-        facts,
-        length=length,
-        slope=None if facts.slope is None else facts.slope * old / length,
-        segments=tuple(segments),
-        extrema=tuple(extremum(e) for e in facts.extrema),
-        period=period if period is not None and period >= 2 else None,
-        change_points=tuple(sorted({place(p) for p in facts.change_points} - {0})),
-        outliers=tuple(sorted({place(p) for p in facts.outliers})),
-    )
+    out = replace(facts, length=length)
+    for field in FIELDS.values():
+        out = field.stretch(out, old, values)
+    return out

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._answer import SERIES_FIELDS, check_fields
+from loracast.annotation._fields import SERIES_FIELDS, check_fields
 from loracast.codec import AnnotationCodec
 from loracast.errors import AnnotationError
 

@@ -9,19 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loracast.annotation._answer import answer_text, value_spans
+from loracast.annotation._answer import answer_regex, answer_text, parse_answer, value_spans
 from loracast.annotation._confidence import calibrated, scaled
-from loracast.annotation._facts import NOISE_LEVELS, TREND_LABELS, Extremum, SeriesFacts
-from loracast.annotation._grammar import answer_regex
+from loracast.annotation._facts import Extremum, SeriesFacts
+from loracast.annotation._field_extrema import extrema_of
+from loracast.annotation._fields import ARITHMETIC, LABELLED
 from loracast.annotation._label_bounds import trend_label
 from loracast.annotation._length import stretch_facts
 from loracast.annotation._measurements import measure
-from loracast.annotation._parse import extrema_of, parse_answer
 from loracast.annotation._settings import AnnotatorSettings
 from loracast.decoding import Choice, GuidedAnswer
 
 __all__ = [
-    "ARITHMETIC",
     "Answer",
     "arithmetic_answer",
     "choices_of",
@@ -30,15 +29,9 @@ __all__ = [
     "read_answer",
 ]
 
-ARITHMETIC = ("max", "min")  # fields that are read off the numbers, whatever the model
 # How often the net change has the trend of a generated series of 5 to 15 points (measured,
 # benchmarks/annotation_short.py).
 NET_CONFIDENCE = 0.57
-
-_CHOICES = {
-    "trend": Choice("trend", '"trend":"', TREND_LABELS),
-    "noise": Choice("noise", '"noise":"', NOISE_LEVELS),
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,11 @@ class Answer:
 
 def choices_of(settings: AnnotatorSettings) -> list[Choice]:
     """The labels of an answer whose probabilities are wanted."""
-    return [_CHOICES[name] for name in settings.fields if name in _CHOICES]
+    return [
+        Choice(name, f'"{name}":"', LABELLED[name].labels)
+        for name in settings.fields
+        if name in LABELLED and name not in ARITHMETIC
+    ]
 
 
 def legal_answers(
@@ -77,8 +74,8 @@ def legal_answers(
             legal, so that the model is not asked for them.
         places: whether the answer also has places of extrema.
     """
-    at = {e.kind: e.index for e in _extrema_shown(length, values).extrema}
-    return answer_regex(length, settings.fields, places=places, at=at)
+    known = _extrema_shown(length, values)
+    return answer_regex(length, settings.fields, places=places, known=known)
 
 
 def arithmetic_answer(

@@ -27,21 +27,24 @@ from pydantic import (
     model_validator,
 )
 
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
-from loracast.annotation._prompt import annotation_prompt
-from loracast.annotation._schema import (
-    SCHEMA_VERSION,
+from loracast.annotation._facts import (
     UNKNOWN_INDEX,
-    Annotation,
-    FieldName,
+    Extremum,
+    SeriesFacts,
+    TrendSegment,
+    region_of,
+)
+from loracast.annotation._parts import (
+    SCHEMA_VERSION,
     Label,
     Length,
     Level,
     Position,
     Region,
     Share,
-    one_line,
 )
+from loracast.annotation._prompt import annotation_prompt
+from loracast.annotation._schema import Annotation, FieldName, one_line
 from loracast.annotation._sentences import facts_from_sentences, profile_sentences
 from loracast.errors import AnnotationError
 

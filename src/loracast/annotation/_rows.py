@@ -7,17 +7,16 @@ an undisturbed one would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from loracast.annotation._described import describe_chunk
-from loracast.annotation._facts import SeriesFacts, TrendSegment
+from loracast.annotation._facts import UNKNOWN_INDEX, SeriesFacts
+from loracast.annotation._field_extrema import placed
+from loracast.annotation._fields import FIELDS
 from loracast.annotation._length import fit_length, stretch_facts
-from loracast.annotation._parse import placed
 from loracast.annotation._rules import published_rules
-from loracast.annotation._schema import UNKNOWN_INDEX
 from loracast.annotation._task import AnnotationTask
 from loracast.errors import AnnotationError, DataError
 from loracast.training import Example
@@ -72,17 +71,9 @@ def labelled_example(task: AnnotationTask, row: LabelledSeries, max_points: int)
     if len(told) == len(task.fields):
         return task.example(values, facts)
     rules = published_rules(values)
-    kinds = {e.kind for e in facts.extrema}
-    trend = facts.trend or rules.trend
-    assert trend is not None
-    whole = replace(
-        facts,
-        trend=trend,
-        segments=facts.segments or (TrendSegment(0, facts.length - 1, trend, 0.0),),
-        noise=facts.noise or rules.noise,
-        extrema=facts.extrema + tuple(e for e in rules.extrema if e.kind not in kinds),
-    )
-    return task.example(values, whole, told)
+    for name in task.fields:
+        facts = FIELDS[name].fill(facts, rules)
+    return task.example(values, facts, told)
 
 
 def labelled_examples(
@@ -106,13 +97,9 @@ def labelled_examples(
 
 def tells(row: LabelledSeries, name: str) -> bool:
     """Whether a row speaks about a field; empty lists of a source that cannot speak say nothing."""
-    facts = row.facts
-    if name in ("max", "min"):
-        return any(e.kind == name for e in facts.extrema)
-    if name in ("trend", "noise"):
-        return getattr(facts, name) is not None
-    if name == "segments":
-        return bool(facts.segments)
+    known = FIELDS[name].known(row.facts)
+    if known is not None:
+        return known
     annotation = getattr(row, "annotation", None)
     if annotation is not None:
         return name not in annotation.abstained

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from loracast.annotation._facts import Extremum, SeriesFacts, region_of
+from loracast.annotation._field_extrema import extrema_of
 from loracast.annotation._label_bounds import noise_label, trend_label
 from loracast.annotation._measurements import MAD_TO_SIGMA
 from loracast.annotation._rule_season import find_season
@@ -68,7 +69,7 @@ def published_rules(values: np.ndarray) -> SeriesFacts:
         trend=trend if abs(step) > PUBLISHED_STEP else "flat",
         noise=noise_label(rms, PUBLISHED_NOISE),
         sigma=rms / PUBLISHED_TOP,
-        extrema=_extrema(x),
+        extrema=extrema_of(x),
     )
 
 
@@ -125,7 +126,7 @@ def robust_rules(values: np.ndarray) -> SeriesFacts:
         slope=slope * spread,
         noise=noise_label(sigma),
         sigma=sigma,
-        extrema=_extrema(x),
+        extrema=extrema_of(x),
         period=period,
         strength=strength,
         change_points=_change_points(rest, sigma, ruptures),
@@ -164,11 +165,6 @@ def _need(module: str) -> Any:
         raise ConfigError(
             f"robust_rules needs {name}, which is not installed; pip install 'loracast[annotate]'"
         ) from problem
-
-
-def _extrema(x: np.ndarray) -> tuple[Extremum, ...]:
-    places = (("max", int(np.nanargmax(x))), ("min", int(np.nanargmin(x))))
-    return tuple(Extremum(kind, k, float(x[k]), region_of(k, len(x))) for kind, k in places)
 
 
 def _constant(x: np.ndarray, seen: np.ndarray) -> SeriesFacts:

@@ -10,103 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment, region_of
+from loracast.annotation._facts import UNKNOWN_INDEX, Extremum, SeriesFacts, TrendSegment
+from loracast.annotation._fields import ANNOTATION_FIELDS, FIELDS
+from loracast.annotation._parts import Described, Noise, Share, Trend
 from loracast.errors import AnnotationError
 
-__all__ = ["ANNOTATION_FIELDS", "SCHEMA_VERSION", "UNKNOWN_INDEX", "Annotation"]
+__all__ = ["Annotation", "FieldName", "check_threshold", "one_line"]
 
-SCHEMA_VERSION: Literal[1] = 1
-
-# `Extremum.index` of a source that names the region only, such as the published sentences.
-UNKNOWN_INDEX = -1
-
-Label = Literal["increasing", "decreasing", "flat"]
-Level = Literal["low", "medium", "high"]
-Region = Literal["beginning", "middle", "end"]
-FieldName = Literal[
-    "trend", "noise", "max", "min", "seasonality", "change_points", "segments", "outliers",
-    "correlation",
-]  # fmt: skip
-# The names by which confidence, abstention and scores speak of the parts of an annotation.
-ANNOTATION_FIELDS: tuple[FieldName, ...] = get_args(FieldName)
+if TYPE_CHECKING:
+    FieldName = str
+else:  # for pydantic, which then tells what the names are
+    FieldName = Literal[ANNOTATION_FIELDS]
 _UNITS: tuple[Literal["D", "m", "s", "ms", "us", "ns"], ...] = ("D", "m", "s", "ms", "us", "ns")
-Index = StrictInt | StrictFloat | StrictStr
 Note = Literal["short_series", "too_short"]
-# More points than any memory holds; a share of the length is still exact in float64.
-Length = Annotated[int, Field(ge=1, le=2**53, strict=True)]
-Position = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Segment(_Part):
-    """A stretch of one trend: first and last index and position, both inside it."""
-
-    start: Index
-    end: Index
-    start_position: Position
-    end_position: Position
-    label: Label
-    slope: float | None = None
-
-
-class Trend(_Part):
-    """The overall trend; slope in value units a step."""
-
-    label: Label | None = None
-    slope: float | None = None
-    segments: tuple[Segment, ...] = ()
-
-
-class Noise(_Part):
-    """Noise level; sigma is its standard deviation as a share of the series' range."""
-
-    level: Level | None = None
-    sigma: Annotated[float, Field(ge=0)] | None = None
-
-
-class ExtremumPoint(_Part):
-    """The global maximum or minimum; index, position and value are null where not known."""
-
-    kind: Literal["max", "min"]
-    index: Index | None = None
-    position: Position | None = None
-    value: float | None = None
-    region: Region
-
-
-class Seasonality(_Part):
-    """Period in steps; strength is the share of detrended variance the season explains."""
-
-    period: Annotated[float, Field(gt=0)]
-    strength: Share | None = None
-
-
-class Point(_Part):
-    """A single place of the series."""
-
-    index: Index
-    position: Position
-
-
-class Annotation(_Part):
+class Annotation(Described):
     """A description of one series of `length` points.
 
     Args:
@@ -127,18 +51,6 @@ class Annotation(_Part):
         annotator: who described the series, free text.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
-    id: str | None = None
-    length: Length
-    index_unit: str | None = None
-    value_unit: str | None = None
-    trend: Trend | None = None
-    noise: Noise | None = None
-    extrema: tuple[ExtremumPoint, ...] = ()
-    seasonality: Seasonality | None = None
-    change_points: tuple[Point, ...] | None = ()
-    outliers: tuple[Point, ...] | None = ()
-    correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
     confidence: dict[FieldName, Share] = Field(default_factory=dict)
     abstained: tuple[FieldName, ...] = ()
     arithmetic: tuple[FieldName, ...] = ()
@@ -146,46 +58,14 @@ class Annotation(_Part):
     annotator: str | None = None
 
     @model_validator(mode="after")
-    def _inside(self) -> Annotation:
-        segments = self.trend.segments if self.trend else ()
-        positions = [s.end_position for s in segments]
-        positions += [e.position for e in self.extrema if e.position is not None]
-        positions += [p.position for p in (*(self.change_points or ()), *(self.outliers or ()))]
-        if positions and max(positions) >= self.length:
-            raise ValueError(f"position {max(positions)} in a series of {self.length} points")
-        for segment in segments:
-            if segment.end_position < segment.start_position:
-                raise ValueError(
-                    f"segment ends at {segment.end_position}, before its start at "
-                    f"{segment.start_position}"
-                )
-        kinds = [e.kind for e in self.extrema]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError(f"extrema {kinds}; at most one max and one min")
-        for e in self.extrema:
-            if (e.position is None) != (e.index is None):
-                raise ValueError(f"{e.kind}: position and index belong together")
-            if e.position is not None and region_of(e.position, self.length) != e.region:
-                raise ValueError(
-                    f"{e.kind} at position {e.position} of {self.length} called {e.region!r}; "
-                    f"that position lies in the {region_of(e.position, self.length)!r}"
-                )
-        told = [name for name in self.abstained if self._tells(name)]
+    def _told_or_not(self) -> Annotation:
+        told = [name for name in self.abstained if FIELDS[name].told(self)]
         if told:
             raise ValueError(f"abstained from {told}, which are given")
-        absent = [name for name in self.arithmetic if not self._tells(name)]
+        absent = [name for name in self.arithmetic if not FIELDS[name].told(self)]
         if absent:
             raise ValueError(f"arithmetic {absent}, which are not given")
         return self
-
-    def _tells(self, name: str) -> bool:
-        if name in ("max", "min"):
-            return any(e.kind == name for e in self.extrema)
-        if name == "segments":
-            return bool(self.trend and self.trend.segments)
-        if name == "trend":
-            return bool(self.trend and self.trend.label)
-        return getattr(self, name) is not None
 
     @classmethod
     def from_facts(
@@ -227,17 +107,19 @@ class Annotation(_Part):
         check_threshold(threshold)
         at = _index_labels(index, facts.length)
         confidence = dict(confidence or {})
-        silent = set() if fields is None else set(ANNOTATION_FIELDS) - set(fields)
-        if facts.correlation is None:
-            silent.discard("correlation")  # of one channel there is none to tell
+        asked = ANNOTATION_FIELDS if fields is None else fields
         out = tuple(
-            n for n in ANNOTATION_FIELDS if n in silent or _too_low(n, confidence, threshold)
+            name
+            for name, field in FIELDS.items()
+            if (name not in asked and (field.known(facts) or not field.optional))
+            or _too_low(name, confidence, threshold)
         )
-        segments = [] if "segments" in out else [_segment(s, at) for s in facts.segments]
+        for name in out:
+            facts = FIELDS[name].drop(facts)
         trend = {
-            "label": None if "trend" in out else facts.trend,
-            "slope": None if "trend" in out else _number(facts.slope),
-            "segments": segments,
+            "label": facts.trend,
+            "slope": _number(facts.slope),
+            "segments": [_segment(s, at) for s in facts.segments],
         }
         noise = {"level": facts.noise, "sigma": _number(facts.sigma)}
         season = None
@@ -250,7 +132,7 @@ class Annotation(_Part):
             "value_unit": value_unit,
             "trend": trend if any(trend.values()) or trend["slope"] is not None else None,
             "noise": None if noise == {"level": None, "sigma": None} else noise,
-            "extrema": [_extremum(e, at) for e in facts.extrema if e.kind not in out],
+            "extrema": [_extremum(e, at) for e in facts.extrema],
             "seasonality": season,
             "change_points": [_point(p, at) for p in facts.change_points],
             "outliers": [_point(p, at) for p in facts.outliers],

@@ -12,27 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._facts import (
-    EXTREMUM_REGIONS,
-    NOISE_LEVELS,
-    TREND_LABELS,
-    Extremum,
-    SeriesFacts,
-)
+from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS, LABELLED, label_of
 from loracast.annotation._score_confidence import score_confidence
 from loracast.errors import DataError
 
-__all__ = ["ANNOTATION_FIELDS", "majority_baseline", "score_annotations", "trend_only_baseline"]
+__all__ = ["majority_baseline", "score_annotations", "trend_only_baseline"]
 
-# Field -> its classes. Extrema are scored by region; their indices have scores of their own.
-ANNOTATION_FIELDS = {
-    "trend": TREND_LABELS,
-    "noise": NOISE_LEVELS,
-    "max": EXTREMUM_REGIONS,
-    "min": EXTREMUM_REGIONS,
-}
 NO_ANSWER = "none"
-NEAR = 0.05  # of the length: an index within this counts as a hit
 PERCENTILES = (2.5, 97.5)
 
 
@@ -92,15 +79,15 @@ def score_annotations(
                 f"expected {fact.length}, the length of the series"
             )
     fields = {}
-    for number, (field, labels) in enumerate(ANNOTATION_FIELDS.items()):
+    for number, field in enumerate(LABEL_FIELDS):
         rng = np.random.default_rng([seed, number])
-        fields[field] = _score_field(field, labels, truth, answers, confidences, rng, n_boot)
+        fields[field] = _score_field(field, truth, answers, confidences, rng, n_boot)
     whole = [
-        (fact, all(_label(fact, k) == _label(answer, k) for k in ANNOTATION_FIELDS))
+        (fact, all(label_of(fact, k) == label_of(answer, k) for k in LABEL_FIELDS))
         for fact, answer in zip(truth, answers, strict=True)
-        if all(_label(fact, k) is not None for k in ANNOTATION_FIELDS)
+        if all(label_of(fact, k) is not None for k in LABEL_FIELDS)
     ]
-    clear = [right for fact, right in whole if fact.clear.issuperset(ANNOTATION_FIELDS)]
+    clear = [right for fact, right in whole if fact.clear.issuperset(LABEL_FIELDS)]
     return {
         "n": len(truth),
         "valid_rate": sum(answer is not None for answer in answers) / len(answers),
@@ -123,7 +110,7 @@ def majority_baseline(
     list.
     """
     counted = facts if reference is None else reference
-    labels = {field: _most_frequent(counted, field) for field in ANNOTATION_FIELDS}
+    labels = {field: _most_frequent(counted, field) for field in LABEL_FIELDS}
     return [_guess(fact.length, labels) for fact in facts]
 
 
@@ -138,58 +125,43 @@ def trend_only_baseline(
     has to beat it. Give the true facts for the best that such an answer can do.
     """
     counted = facts if reference is None else reference
-    noise = _most_frequent(counted, "noise")
     guesses: dict[str | None, dict[str, str | None]] = {}
     for label in {fact.trend for fact in facts}:
         same = [fact for fact in counted if fact.trend == label] or counted
-        regions = {kind: _most_frequent(same, kind) for kind in ("max", "min")}
-        guesses[label] = {"trend": label, "noise": noise, **regions}
+        guesses[label] = {
+            name: _most_frequent(same if field.by_trend else counted, name)
+            for name, field in LABELLED.items()
+        } | {"trend": label}
     return [_guess(fact.length, guesses[fact.trend]) for fact in facts]
 
 
 def _guess(length: int, labels: Mapping[str, str | None]) -> SeriesFacts:
-    extrema = tuple(
-        Extremum(kind, -1, float("nan"), region)
-        for kind in ("max", "min")
-        if (region := labels[kind]) is not None
-    )
-    return SeriesFacts(length, trend=labels["trend"], noise=labels["noise"], extrema=extrema)
+    facts = SeriesFacts(length)
+    for name, label in labels.items():
+        facts = LABELLED[name].put(facts, label)
+    return facts
 
 
 def _most_frequent(facts: Sequence[SeriesFacts], field: str) -> str | None:
-    counts = Counter(_label(fact, field) for fact in facts)
-    return max(ANNOTATION_FIELDS[field], key=lambda label: counts[label]) if counts else None
-
-
-def _extremum(fact: SeriesFacts | None, kind: str) -> Extremum | None:
-    found = () if fact is None else [item for item in fact.extrema if item.kind == kind]
-    return found[0] if found else None
-
-
-def _label(fact: SeriesFacts | None, field: str) -> str | None:
-    if fact is None:
-        return None
-    if field in ("max", "min"):
-        extremum = _extremum(fact, field)
-        return None if extremum is None else extremum.region
-    return fact.trend if field == "trend" else fact.noise
+    counts = Counter(label_of(fact, field) for fact in facts)
+    return max(LABELLED[field].labels, key=lambda label: counts[label]) if counts else None
 
 
 def _score_field(
     field: str,
-    labels: tuple[str, ...],
     truth: list[SeriesFacts],
     answers: list[SeriesFacts | None],
     confidences: Sequence[Mapping[str, float] | None] | None,
     rng: np.random.Generator,
     n_boot: int,
 ) -> dict[str, Any]:
-    rows = [row for row, fact in enumerate(truth) if _label(fact, field) is not None]
+    labels = LABELLED[field].labels
+    rows = [row for row, fact in enumerate(truth) if label_of(fact, field) is not None]
     columns = (*labels, NO_ANSWER)
     table = np.zeros((len(labels), len(columns)), dtype=np.int64)
     right, clear = [], []
     for row in rows:
-        true, answered = _label(truth[row], field), _label(answers[row], field)
+        true, answered = label_of(truth[row], field), label_of(answers[row], field)
         for what, label in (("truth", true), ("answer", answered)):
             if label is not None and label not in labels:
                 raise DataError(
@@ -221,8 +193,7 @@ def _score_field(
         label: dict(zip(columns, (int(k) for k in counts), strict=True))
         for label, counts in zip(labels, table, strict=True)
     }
-    if field in ("max", "min"):
-        out["index"] = _score_index(field, truth, answers)
+    out |= LABELLED[field].scores(truth, answers)
     if confidences is not None:
         given = [_confidence(field, row, answers[row], confidences[row]) for row in rows]
         out["confidence"] = score_confidence(np.array(given), np.array(right, dtype=bool))
@@ -263,39 +234,19 @@ _MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _score_index(
-    kind: str, truth: list[SeriesFacts], answers: list[SeriesFacts | None]
-) -> dict[str, Any]:
-    errors: list[float] = []
-    n = 0
-    for fact, answer in zip(truth, answers, strict=True):
-        true, given = _extremum(fact, kind), _extremum(answer, kind)
-        if true is None or true.index < 0:
-            continue
-        n += 1
-        if given is not None and given.index >= 0:
-            errors.append(abs(given.index - true.index) / fact.length)
-    return {
-        "n": n,
-        "answered": len(errors),
-        "mean_error": _mean(errors),
-        "hit_rate": sum(error <= NEAR for error in errors) / n if n else None,
-    }
-
-
 def _confidence(
     field: str, row: int, answer: SeriesFacts | None, given: Mapping[str, float] | None
 ) -> float:
     value = None if given is None else given.get(field)
     if value is None:
-        if _label(answer, field) is not None:
+        if label_of(answer, field) is not None:
             raise DataError(
                 f"row {row}: got no confidence for {field}; expected one for every label given"
             )
         return 0.0
     if not 0.0 <= value <= 1.0:
         raise DataError(f"row {row}: got confidence {value} for {field}; expected 0 to 1")
-    return float(value) if _label(answer, field) is not None else 0.0
+    return float(value) if label_of(answer, field) is not None else 0.0
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

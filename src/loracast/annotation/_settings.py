@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from loracast.annotation._answer import LABEL_FIELDS
+from loracast.annotation._fields import LABEL_FIELDS
 from loracast.errors import AdapterError, faults_in_one_line
 
 __all__ = [

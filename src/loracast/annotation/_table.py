@@ -6,13 +6,13 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from loracast.annotation._field import Cell
+from loracast.annotation._fields import FIELDS
 from loracast.annotation._prose import prose
-from loracast.annotation._schema import ANNOTATION_FIELDS, Annotation, Noise, Point, Trend
+from loracast.annotation._schema import Annotation
 from loracast.errors import AnnotationError
 
 __all__ = ["annotation_row", "write_csv"]
-
-Cell = int | float | str | None
 
 
 def annotation_row(annotation: Annotation, language: str = "en") -> dict[str, Cell]:
@@ -22,27 +22,10 @@ def annotation_row(annotation: Annotation, language: str = "en") -> dict[str, Ce
         annotation: of one series.
         language: of the column `prose`.
     """
-    trend, noise = annotation.trend or Trend(), annotation.noise or Noise()
-    row: dict[str, Cell] = {
-        "id": annotation.id,
-        "length": annotation.length,
-        "trend": trend.label,
-        "slope": trend.slope,
-        "noise": noise.level,
-        "sigma": noise.sigma,
-    }
-    for kind in ("max", "min"):
-        point = next((e for e in annotation.extrema if e.kind == kind), None)
-        for name in ("region", "index", "value"):
-            row[f"{kind}_{name}"] = getattr(point, name, None)
-    season = annotation.seasonality
-    row["period"] = None if season is None else season.period
-    row["strength"] = None if season is None else season.strength
-    row["change_points"] = _places(annotation.change_points)
-    row["segments"] = ";".join(f"{s.label}:{s.start}..{s.end}" for s in trend.segments)
-    row["outliers"] = _places(annotation.outliers)
-    row["correlation"] = annotation.correlation
-    for name in ANNOTATION_FIELDS:
+    row: dict[str, Cell] = {"id": annotation.id, "length": annotation.length}
+    for field in FIELDS.values():
+        row |= field.columns(annotation)
+    for name in FIELDS:
         row[f"confidence_{name}"] = annotation.confidence.get(name)
     row["abstained"] = ";".join(annotation.abstained)
     row["arithmetic"] = ";".join(annotation.arithmetic)
@@ -50,10 +33,6 @@ def annotation_row(annotation: Annotation, language: str = "en") -> dict[str, Ce
     row["annotator"] = annotation.annotator
     row["prose"] = prose(annotation, language)
     return row
-
-
-def _places(points: tuple[Point, ...] | None) -> str | None:
-    return None if points is None else ";".join(str(p.index) for p in points)
 
 
 def write_csv(path: str | Path, annotations: Iterable[Annotation], language: str = "en") -> int:

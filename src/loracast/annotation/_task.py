@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS, answer_text, value_spans
+from loracast.annotation._answer import answer_text, value_spans
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS
 from loracast.annotation._prompt import annotation_prompt
 from loracast.annotation._shown import continuous_form, measured_form
 from loracast.backbone import Numbers

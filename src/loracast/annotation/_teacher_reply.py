@@ -13,9 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from loracast.annotation._answer import LABEL_FIELDS
-from loracast.annotation._facts import Extremum, SeriesFacts
-from loracast.annotation._schema import UNKNOWN_INDEX
+from loracast.annotation._facts import UNKNOWN_INDEX, Extremum, SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS
 from loracast.annotation._teacher_request import ANSWER_SCHEMA
 from loracast.errors import AnnotationError
 

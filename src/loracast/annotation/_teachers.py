@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._facts import SeriesFacts
 from loracast.annotation._records import AnnotatedSeries
 from loracast.annotation._rules import published_rules, robust_rules
@@ -23,7 +22,6 @@ __all__ = [
     "RuleTeacher",
     "Teacher",
     "TeacherLabel",
-    "label_of",
 ]
 
 RULES: Mapping[str, Callable[[np.ndarray], SeriesFacts]] = {
@@ -105,13 +103,3 @@ class RuleTeacher:
             if self._advance:
                 self._advance(1)
         return labels
-
-
-def label_of(facts: SeriesFacts | None, name: str) -> str | None:
-    """The label of the field "trend", "noise", "max" or "min" (a region); None where not told."""
-    assert name in LABEL_FIELDS, name
-    if facts is None:
-        return None
-    if name in ("max", "min"):
-        return next((e.region for e in facts.extrema if e.kind == name), None)
-    return facts.trend if name == "trend" else facts.noise

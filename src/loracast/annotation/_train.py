@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from loracast.annotation._annotator import Annotator
-from loracast.annotation._answer import LABEL_FIELDS
 from loracast.annotation._engine import AnnotationEngine
+from loracast.annotation._fields import LABEL_FIELDS
 from loracast.annotation._label_files import read_labelled
 from loracast.annotation._rules import robust_rules
 from loracast.annotation._unseen import CLEAR_TARGET, best_rules, score_unseen, unseen_series

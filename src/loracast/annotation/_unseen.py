@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from loracast.annotation._answer import LABEL_FIELDS
+from loracast.annotation._answer import parse_answer
 from loracast.annotation._described import describe_chunk
 from loracast.annotation._engine import AnnotationEngine, Answer
 from loracast.annotation._facts import SeriesFacts
+from loracast.annotation._fields import LABEL_FIELDS, LIST_FIELDS, label_of
 from loracast.annotation._length import fit_length
-from loracast.annotation._parse import parse_answer
 from loracast.annotation._prose import prose
 from loracast.annotation._rules import published_rules, robust_rules
 from loracast.annotation._schema import Annotation
-from loracast.annotation._score_lists import LIST_FIELDS, score_lists
+from loracast.annotation._score_lists import score_lists
 from loracast.annotation._scores import majority_baseline, score_annotations, trend_only_baseline
 from loracast.annotation._sentences import prose_labels
-from loracast.annotation._teachers import label_of
 from loracast.errors import AnnotationError
 from loracast.ledger import Ledger
 from loracast.training import Quiet, StudyProgress
