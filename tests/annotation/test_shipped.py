@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from loracast import Annotator
-from loracast.annotation import LABEL_FIELDS, Annotation, prose
+from loracast.annotation import LABEL_FIELDS, Annotation, describe_chunk, prose
 from loracast.annotation._reading import NET_CONFIDENCE
 from loracast.annotation._shipped import SHIPPED_CARD, SHIPPED_DIR, shipped_annotator
 from loracast.annotation._table import annotation_row
@@ -167,7 +167,10 @@ def test_it_is_what_from_pretrained_gives_and_it_says_who_it_is(
         ConfigError, match=r"fields=\['trend'\] \(it tells trend, noise, max, min\)"
     ):
         Annotator.from_pretrained(fields=("trend",))
-    assert Annotator.from_pretrained(max_points=64).engine.settings.max_points == 64
+    small = Annotator.from_pretrained(max_points=64)
+    assert small.engine.settings.max_points == 64
+    small.fit(list(describe_chunk(1, 0, 1, lengths=(20, 30))), budget=1e12, max_steps=1)
+    assert small.engine.settings.max_points == 64
 
 
 def test_its_files_are_those_of_its_card_and_go_into_the_wheel() -> None:

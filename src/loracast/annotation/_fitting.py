@@ -6,7 +6,7 @@ Knows an engine, labelled series and prices; the loop itself is in `training`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -263,5 +263,12 @@ def _scales(
 
 
 def _sha256(rows: Sequence[LabelledSeries]) -> str:
-    shown = ((np.asarray(row.values, dtype=np.float64), repr(row.facts)) for row in rows)
-    return sha256_of(*(part for pair in shown for part in pair))
+    parts: list[str | np.ndarray] = []
+    for row in rows:
+        # Every process writes a set in an order of its own; a fit that goes on must know its rows.
+        told = repr(replace(row.facts, clear=frozenset()))
+        names = ", ".join(map(repr, sorted(row.facts.clear)))
+        whole = f"clear=frozenset({{{names}}})" if names else "clear=frozenset()"
+        parts += [np.asarray(row.values, dtype=np.float64)]
+        parts += [told.replace("clear=frozenset()", whole)]
+    return sha256_of(*parts)
