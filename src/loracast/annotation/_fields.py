@@ -1,6 +1,6 @@
 """All fields of an annotation, in the order in which answers write them.
 
-A new field is one object in a file of its own, and a line in `_ALL`.
+A new field is one object in a file of its own, and a line in `_LISTED`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ __all__ = [
     "label_of",
 ]
 
-_ALL: tuple[Field, ...] = (
+_LISTED: tuple[Field, ...] = (
     TREND, NOISE, MAX, MIN, SEASONALITY, CHANGE_POINTS, SEGMENTS, OUTLIERS, CORRELATION,
 )  # fmt: skip
-FIELDS = {field.name: field for field in _ALL}
+FIELDS = {field.name: field for field in _LISTED}
 LABELLED = {name: field for name, field in FIELDS.items() if isinstance(field, LabelField)}
 VALUED = {name: field for name, field in FIELDS.items() if isinstance(field, ValueField)}
 # The names by which confidence, abstention and scores speak of the parts of an annotation.
 ANNOTATION_FIELDS = tuple(FIELDS)
 LABEL_FIELDS, LIST_FIELDS = tuple(LABELLED), tuple(VALUED)
-SERIES_FIELDS = tuple(f.name for f in _ALL if f.channels == 1)
-ARITHMETIC = tuple(f.name for f in _ALL if f.arithmetic)
+SERIES_FIELDS = tuple(f.name for f in _LISTED if f.channels == 1)
+ARITHMETIC = tuple(f.name for f in _LISTED if f.arithmetic)
 
 
 def check_fields(fields: Sequence[str]) -> list[str]:
@@ -56,7 +56,7 @@ def check_fields(fields: Sequence[str]) -> list[str]:
         raise AnnotationError(
             f"got the fields {unknown or list(fields)}; expected some of {list(FIELDS)}"
         )
-    chosen = [field for field in _ALL if field.name in fields]
+    chosen = [field for field in _LISTED if field.name in fields]
     for field in chosen:
         if field.written_with not in (None, *fields):
             raise AnnotationError(
