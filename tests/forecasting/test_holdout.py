@@ -59,7 +59,7 @@ def test_the_loss_is_taken_on_unseen_steps_only(engine: Engine, length: int, win
     held = hold_out(panel)
     plan = FitPlan(window, 1, context_steps=max(2, window // 2))
     (example,) = validation_examples(engine, held, plan)
-    width = engine.task.grammar(1).max_symbols_per_step
+    width = engine.task.longest_step(1)
     shown = min(window, length)
     assert len(example) in (shown * width, shown * width + 1)
     head = len(example) - shown * width
@@ -73,7 +73,7 @@ def test_the_loss_is_taken_on_unseen_steps_only(engine: Engine, length: int, win
 
 
 def test_windows_fit_the_model_and_the_series(engine: Engine) -> None:
-    width = engine.task.grammar(1).max_symbols_per_step
+    width = engine.task.longest_step(1)
     long = plan_for(engine, panel_of([5000, 10]))
     assert long.window_steps * width < 560 <= (long.window_steps + 1) * width + 1
     short = plan_for(engine, panel_of([7, 9]))

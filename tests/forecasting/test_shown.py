@@ -130,7 +130,7 @@ def test_beyond_the_positions_of_the_model_is_refused_with_what_would_fit(base: 
     room = int(str(caught.value).split("show at most ")[1].split()[0])
     assert 300 < room < 500
     (prompt,) = engine.prompts([long[-room:]])
-    assert len(prompt.ids) + 3 * engine.task.grammar(2).max_symbols_per_step <= limit
+    assert len(prompt.ids) + 3 * engine.task.longest_step(2) <= limit
     with pytest.raises(DataError, match="forecast fewer steps, or choose a codec"):
         engine.sample([long[:5]], ["x"], 1000, samples=1, seed=0)
 

@@ -11,6 +11,7 @@ from loracast.codec import Codec, make_codec
 from loracast.errors import CodecError, DataError
 from loracast.forecasting import Engine, forecast_task
 from loracast.forecasting._bounds import path_limits
+from loracast.forecasting._task import Draw
 from loracast.forecasting._windows import ForecastWindows
 from loracast.series import Panel
 from loracast.training import IGNORED
@@ -109,10 +110,11 @@ def test_both_ways_of_showing_numbers_keep_one_contract(base: str, name: str) ->
     contexts = [_panel([n]).values[0] for n in (44, 9, 30)]
     contexts[1][:, 1] = 2.5  # a channel that never moved
     keys = ["a", "b", "c"]
-    request = task.prepare(contexts, keys, 3, 4, widen=task.widens)
+    draw = Draw(3, 4, seed=1)
+    request = task.prepare(contexts, keys, draw, task.widens)
     least, most = task.plan(request, shortest=True), task.plan(request)
     told: list[int] = []
-    drawn = task.sample(model, request, seed=1, temperature=1.0, progress=told.append)
+    drawn = task.sample(model, request, told.append)
     assert len(least) == len(most) == len(drawn) == (2 if task.widens else 1)
     for low, work, high in zip(least, drawn, most, strict=True):
         assert low.positions <= work.positions <= high.positions
@@ -129,8 +131,8 @@ def test_both_ways_of_showing_numbers_keep_one_contract(base: str, name: str) ->
         assert (paths <= high + 1e-4).all()
     assert (values[1][..., 1] == 2.5).all()
     # the same path whatever stands beside it; to rounding, since batches have other shapes
-    alone = task.prepare(contexts[2:], keys[2:], 3, 4)
-    one, _ = task.read(alone, task.sample(model, alone, seed=1, temperature=1.0), ())
+    alone = task.prepare(contexts[2:], keys[2:], draw)
+    one, _ = task.read(alone, task.sample(model, alone), ())
     np.testing.assert_allclose(one[0], values[2], rtol=1e-4)
 
 

@@ -15,7 +15,7 @@ from loracast.forecasting._quantiles import (
     sample_quantiles,
 )
 from loracast.forecasting._sampling import check_size, frame_of_samples, model_notes
-from loracast.forecasting._shows import forecast_task
+from loracast.forecasting._shown import forecast_task
 from loracast.forecasting._task import ForecastTask
 
 __all__ = [

@@ -23,7 +23,7 @@ from loracast.forecasting._hindcast import (
     hindcasts,
 )
 from loracast.forecasting._spread import widened
-from loracast.forecasting._task import ForecastTask, Prompt, Request
+from loracast.forecasting._task import Draw, ForecastTask, Prompt, Request
 from loracast.series import Panel
 from loracast.training import IGNORED, Example
 
@@ -70,43 +70,36 @@ class NumberTask(ForecastTask[SampledValues]):
         self,
         contexts: Sequence[np.ndarray],
         keys: Sequence[str],
-        horizon: int,
-        samples: int,
-        *,
+        draw: Draw,
         widen: bool = False,
     ) -> Request:
-        request = super().prepare(contexts, keys, horizon, samples)
+        request = super().prepare(contexts, keys, draw)
         made = hindcasts(contexts, keys) if widen else []
         if not made:
             return request
+        short = replace(draw, horizon=HINDCAST_STEPS, samples=HINDCAST_SAMPLES)
         prompts = [self.prompt(h.context) for h in made]
-        back = Request(prompts, [h.key for h in made], HINDCAST_STEPS, HINDCAST_SAMPLES)
+        back = Request(prompts, [h.key for h in made], short)
         return replace(request, hindcasts=made, back=back)
 
-    def plan(self, request: Request, *, shortest: bool = False) -> tuple[Work, ...]:  # noqa: ARG002
+    def plan(self, request: Request, shortest: bool = False) -> tuple[Work, ...]:  # noqa: ARG002
         return tuple(
-            plan_values(part.lengths, part.horizon, n_samples=part.samples)
+            plan_values(part.lengths, part.draw.horizon, n_samples=part.draw.samples)
             for part in _parts(request)
         )
 
     def sample(
-        self,
-        model: Any,
-        request: Request,
-        *,
-        seed: int,
-        temperature: float,
-        progress: Callable[[int], None] | None = None,
+        self, model: Any, request: Request, progress: Callable[[int], None] | None = None
     ) -> tuple[SampledValues, ...]:
         return tuple(
             sample_values(
                 model,
                 part.prompts,
-                part.horizon,
-                n_samples=part.samples,
-                seed=seed,
+                part.draw.horizon,
+                n_samples=part.draw.samples,
+                seed=part.draw.seed,
                 keys=part.keys,
-                temperature=temperature,
+                temperature=part.draw.temperature,
                 progress=progress if part is request else None,
                 limits=part.limits or None,
             )

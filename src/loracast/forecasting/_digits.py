@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from loracast.codec import Grammar, State, TextCodec
+from loracast.codec import State, TextCodec
 from loracast.decoding import Sampled, TokenAutomaton, Work, plan_work, sample_paths
 from loracast.errors import CodecError
 from loracast.forecasting._bounds import hold
@@ -26,34 +26,13 @@ _SERIES_COUNTED = 64  # that are looked at for the tokens of a step
 
 
 class DigitTask(ForecastTask[Sampled]):
-    """Numbers as digits.
-
-    Args:
-        codec, token_ids, bos, positions: as of any task.
-        vocab_size: rows of the model; None for no more than the symbols need.
-    """
+    """Numbers as digits."""
 
     widens = False
     codec: TextCodec
 
-    def __init__(
-        self,
-        codec: TextCodec,
-        token_ids: Sequence[int],
-        bos: int | None = None,
-        positions: int | None = None,
-        vocab_size: int | None = None,
-    ) -> None:
-        super().__init__(codec, token_ids, bos, positions)
-        self.vocab_size = vocab_size
-        self._symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
-
-    def grammar(self, n_channels: int) -> Grammar:
-        """Which symbols may follow in a forecast of C channels."""
-        return self.codec.grammar(n_channels)
-
     def longest_step(self, n_channels: int) -> int:
-        return self.grammar(n_channels).max_symbols_per_step
+        return self.codec.grammar(n_channels).max_symbols_per_step
 
     def _shown(self, values: np.ndarray, state: State) -> tuple[np.ndarray, None]:
         return self.token_ids[self.codec.encode(values, state)], None
@@ -62,7 +41,7 @@ class DigitTask(ForecastTask[Sampled]):
         labels = ids.copy()
         labels[: len(self._head)] = IGNORED
         if np.isnan(window).any():
-            legal = (self.grammar(window.shape[1]).next_state >= 0).any(axis=0)
+            legal = (self.codec.grammar(window.shape[1]).next_state >= 0).any(axis=0)
             labels[np.isin(ids, self.token_ids[~legal])] = IGNORED
         return labels
 
@@ -107,34 +86,29 @@ class DigitTask(ForecastTask[Sampled]):
         made: dict[int, TokenAutomaton] = {}
         for prompt in request.prompts:
             if prompt.n_channels not in made:
-                grammar = self.grammar(prompt.n_channels)
+                grammar = self.codec.grammar(prompt.n_channels)
                 made[prompt.n_channels] = TokenAutomaton.from_grammar(
                     grammar.shortest() if shortest else grammar, self.token_ids, self.vocab_size
                 )
         return [made[prompt.n_channels] for prompt in request.prompts]
 
-    def plan(self, request: Request, *, shortest: bool = False) -> tuple[Work, ...]:
-        automata = self._automata(request, shortest)
-        return (plan_work(request.lengths, automata, request.horizon, n_samples=request.samples),)
+    def plan(self, request: Request, shortest: bool = False) -> tuple[Work, ...]:
+        automata, draw = self._automata(request, shortest), request.draw
+        return (plan_work(request.lengths, automata, draw.horizon, n_samples=draw.samples),)
 
     def sample(
-        self,
-        model: Any,
-        request: Request,
-        *,
-        seed: int,
-        temperature: float,
-        progress: Callable[[int], None] | None = None,
+        self, model: Any, request: Request, progress: Callable[[int], None] | None = None
     ) -> tuple[Sampled, ...]:
+        draw = request.draw
         sampled = sample_paths(
             model,
             [prompt.ids for prompt in request.prompts],
             self._automata(request),
-            request.horizon,
-            n_samples=request.samples,
-            seed=seed,
+            draw.horizon,
+            n_samples=draw.samples,
+            seed=draw.seed,
             keys=request.keys,
-            temperature=temperature,
+            temperature=draw.temperature,
             progress=progress,
         )
         return (sampled,)
@@ -160,8 +134,9 @@ class DigitTask(ForecastTask[Sampled]):
         Raises:
             CodecError: a token that stands for no symbol, or symbols out of grammar.
         """
+        symbol_of = {int(token): i for i, token in enumerate(self.token_ids)}
         try:
-            symbols = np.array([self._symbol_of[int(t)] for t in path], dtype=np.int64)
+            symbols = np.array([symbol_of[int(t)] for t in path], dtype=np.int64)
         except KeyError as error:
             raise CodecError(
                 f"got token {error.args[0]} in a forecast; it stands for no symbol of codec "

@@ -6,7 +6,7 @@ Knows panels of arrays, not frames and files. Every FLOP goes through the ledger
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,15 @@ from loracast.backbone import load_backbone, symbol_ids
 from loracast.codec import Codec, make_codec
 from loracast.decoding import Work
 from loracast.errors import AdapterError, CodecError, ConfigError, DataError
-from loracast.forecasting._shown import check_positions, misfit, told_together
-from loracast.forecasting._shows import default_codec, shows_numbers, task_of
-from loracast.forecasting._task import Prompt
+from loracast.forecasting._shown import (
+    check_positions,
+    default_codec,
+    misfit,
+    shows_numbers,
+    task_of,
+    told_together,
+)
+from loracast.forecasting._task import Draw, Prompt
 from loracast.forecasting._windows import ForecastWindows
 from loracast.ledger import Key, Ledger
 from loracast.model import AdaptedModel, spending, work_sha256
@@ -216,9 +222,9 @@ class Engine:
         With `shortest`, the least: where the tokens of a step vary, the fewest of each.
         """
         pieces = self._pieces(contexts)
-        keys, widens = [""] * len(pieces), self._widens(widen, samples)
-        request = self.task.prepare(pieces, keys, horizon, samples, widen=widens)
-        return self._price(self.task.plan(request, shortest=shortest), convention)
+        keys, draw = [""] * len(pieces), Draw(horizon, samples)
+        request = self.task.prepare(pieces, keys, draw, self._widens(widen, samples))
+        return self._price(self.task.plan(request, shortest), convention)
 
     def _price(self, works: Sequence[Work], convention: str) -> float:
         return sum(self.work_flops(work, convention) for work in works)
@@ -286,29 +292,20 @@ class Engine:
         if parts > 1:
             keys = [f"{key}/{part}" for key in keys for part in range(parts)]
             progress = None if progress is None else told_together(parts, progress)
-        widens = self._widens(widen, samples)
-        request = self.task.prepare(pieces, keys, horizon, samples, widen=widens)
+        draw = Draw(horizon, samples, seed, temperature)
+        request = self.task.prepare(pieces, keys, draw, self._widens(widen, samples))
         check_positions(self.task, request)
         work = {
             "model": self.identity(),
             "keys": tuple(keys),
-            "horizon": horizon,
-            "samples": samples,
-            "seed": seed,
-            "temperature": temperature,
             "hindcasts": len(request.hindcasts),
+            **asdict(draw),
         }
         key = Key(stage, "generate", work_sha256(work, contexts))
         with spending(ledger) as paying:
             most = self._price(self.task.plan(request), paying.convention)
             with paying.charge(key, most, stage=stage, kind=kind) as charge:
-                drawn = self.task.sample(
-                    self.backbone.model,
-                    request,
-                    seed=seed,
-                    temperature=temperature,
-                    progress=progress,
-                )
+                drawn = self.task.sample(self.backbone.model, request, progress)
                 charge.flops = self._price(drawn, paying.convention)
         values, met = self.task.read(request, drawn, self.spread)
         series = [slice(n, n + parts) for n in range(0, len(values), parts)]

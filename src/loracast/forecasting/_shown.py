@@ -1,23 +1,69 @@
-"""What a model can be shown: whether it knows the codec, and whether it has positions enough.
+"""How a model is shown numbers: as digits or as numbers, and what speaks against it.
 
-Who asks for a context is shown exactly that, or refused. Where nobody asks, the task says how many
-steps: as many as the embedded base was pretrained on, less a horizon, and windows for training as
-long as that; other models are shown no more by default, for the cost (assumption).
+The one place where one of the two is chosen. Who asks for a context is shown exactly that, as far
+as the model has positions. Where nobody asks, the task says how many steps: as many as the embedded
+base was pretrained on, less a horizon, and windows for training as long as that; other models are
+shown no more by default, for the cost (assumption).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from loracast.backbone import Backbone
-from loracast.codec import Codec, make_codec
+from loracast.backbone import Backbone, has_values, resolve_model, symbol_ids
+from loracast.codec import Codec, ContinuousCodec, make_codec
 from loracast.errors import DataError
+from loracast.forecasting._continuous import NumberTask
+from loracast.forecasting._digits import DigitTask
 from loracast.forecasting._task import ForecastTask, Request
 
-__all__ = ["check_positions", "misfit", "told_together"]
+__all__ = [
+    "check_positions",
+    "default_codec",
+    "forecast_task",
+    "misfit",
+    "shows_numbers",
+    "task_of",
+    "told_together",
+]
 
 _BENDS = ("transform", "reach", "headroom")  # options that change values, not the kind of text
+
+
+def default_codec(model: str) -> Codec:
+    """Numbers where a model brings a value interface, digits (`compact`) where it does not."""
+    return make_codec("continuous" if has_values(resolve_model(model)) else "compact")
+
+
+def shows_numbers(codec: Codec) -> bool:
+    """Whether a model needs a value interface for this codec."""
+    return isinstance(codec, ContinuousCodec)
+
+
+def forecast_task(
+    codec: Codec,
+    token_ids: Sequence[int],
+    bos: int | None = None,
+    positions: int | None = None,
+    vocab_size: int | None = None,
+) -> ForecastTask[Any]:
+    """The task of a codec; arguments as of `ForecastTask`."""
+    kind = NumberTask if shows_numbers(codec) else DigitTask
+    return kind(codec, token_ids, bos, positions, vocab_size)
+
+
+def task_of(backbone: Backbone, codec: Codec) -> ForecastTask[Any]:
+    """The task of a codec with the tokens of a model, pruned to them or not."""
+    vocabulary, bos = backbone.vocabulary, backbone.bos_full_id
+    ids = vocabulary.to_model(symbol_ids(backbone.tokenizer, codec.alphabet))
+    return forecast_task(
+        codec,
+        [int(i) for i in ids],
+        None if bos is None else int(vocabulary.to_model([bos])[0]),
+        backbone.positions,
+        len(vocabulary.kept),
+    )
 
 
 def misfit(backbone: Backbone, codec: Codec) -> str:
@@ -50,7 +96,7 @@ def check_positions(task: ForecastTask[Any], request: Request) -> None:
     """
     if task.positions is None:
         return
-    horizon = request.horizon
+    horizon = request.draw.horizon
     for prompt, key in zip(request.prompts, request.keys, strict=True):
         shown, tokens = prompt.n_steps, len(prompt.ids)
         ahead = horizon * task.longest_step(prompt.n_channels)

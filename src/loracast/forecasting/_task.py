@@ -4,7 +4,7 @@
     contexts --prepare--> Request --plan--> work, at most
                              |----sample (model)--> paths as drawn --read--> values, held in limits
 
-Shown as digits (`_digits`) or as numbers (`_continuous`); which of the two, `_shows` chooses.
+Shown as digits (`_digits`) or as numbers (`_continuous`); which of the two, `_shown` chooses.
 Knows a codec and which token stands for each of its symbols; not how a model is trained, and
 nothing of ledgers.
 """
@@ -27,7 +27,7 @@ from loracast.forecasting._hindcast import Hindcast
 from loracast.series import Panel
 from loracast.training import Example
 
-__all__ = ["ForecastTask", "Prompt", "Request", "constant_values"]
+__all__ = ["Draw", "ForecastTask", "Prompt", "Request", "constant_values"]
 
 Drawn = TypeVar("Drawn", bound=Work)
 
@@ -53,14 +53,23 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """How paths are drawn: H steps, S a series, under a seed, at a temperature."""
+
+    horizon: int
+    samples: int
+    seed: int = 0
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
 class Request:
     """A forecast as it is asked of a model.
 
     Args:
         prompts: N encoded contexts.
-        keys: N names; the draw of a series depends on (seed, key, sample) alone.
-        horizon: H steps.
-        samples: S paths a series.
+        keys: N names; the paths of a series depend on (seed, key, sample) alone.
+        draw: how many paths, and how they are drawn.
         limits: N arrays (2, C) that paths are held in, as `ForecastTask.scaled` has them.
         hindcasts: forecasts of what is known already, of any of the series.
         back: how those are asked, None without any.
@@ -68,8 +77,7 @@ class Request:
 
     prompts: Sequence[Prompt]
     keys: Sequence[str]
-    horizon: int
-    samples: int
+    draw: Draw
     limits: Sequence[np.ndarray] = ()
     hindcasts: Sequence[Hindcast] = ()
     back: Request | None = None
@@ -107,6 +115,7 @@ class ForecastTask(ABC, Generic[Drawn]):
         token_ids: (A,) the model's token id of each symbol of the codec's alphabet.
         bos: the model's token that starts a document, or None.
         positions: the longest sequence the model has positions for; None where it has no limit.
+        vocab_size: rows of the model; None for no more than the symbols need.
     """
 
     widens: ClassVar[bool]
@@ -117,6 +126,7 @@ class ForecastTask(ABC, Generic[Drawn]):
         token_ids: Sequence[int],
         bos: int | None = None,
         positions: int | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         if len(token_ids) != len(codec.alphabet):
             raise CodecError(
@@ -125,7 +135,7 @@ class ForecastTask(ABC, Generic[Drawn]):
             )
         self.codec = codec
         self.token_ids = np.asarray(token_ids, dtype=np.int64)
-        self.positions = positions
+        self.positions, self.vocab_size = positions, vocab_size
         self._head = np.array([] if bos is None else [bos], dtype=np.int64)
 
     @abstractmethod
@@ -201,9 +211,7 @@ class ForecastTask(ABC, Generic[Drawn]):
         self,
         contexts: Sequence[np.ndarray],
         keys: Sequence[str],
-        horizon: int,
-        samples: int,
-        *,
+        draw: Draw,
         widen: bool = False,  # noqa: ARG002
     ) -> Request:
         """All that decoding needs to know of N contexts.
@@ -211,16 +219,15 @@ class ForecastTask(ABC, Generic[Drawn]):
         Args:
             contexts: N arrays (T_n, C_n), NaN where a value is missing.
             keys: N names.
-            horizon: H.
-            samples: S.
+            draw: how many paths, and how they are drawn.
             widen: hindcast the contexts' own last steps too, of a task that `widens`.
 
         Raises:
             CodecError: a context the codec cannot scale.
         """
         prompts = [self.prompt(context) for context in contexts]
-        limits = [self._limits(c, p, horizon) for c, p in zip(contexts, prompts, strict=True)]
-        return Request(prompts, keys, horizon, samples, limits)
+        limits = [self._limits(c, p, draw.horizon) for c, p in zip(contexts, prompts, strict=True)]
+        return Request(prompts, keys, draw, limits)
 
     def _limits(self, context: np.ndarray, prompt: Prompt, horizon: int) -> np.ndarray:
         """(2, C); none for a constant channel, which stays as it is whatever is sampled for it."""
@@ -230,7 +237,7 @@ class ForecastTask(ABC, Generic[Drawn]):
         return limits
 
     @abstractmethod
-    def plan(self, request: Request, *, shortest: bool = False) -> tuple[Work, ...]:
+    def plan(self, request: Request, shortest: bool = False) -> tuple[Work, ...]:
         """What decoding a request will take at most; of the hindcasts apart.
 
         Args:
@@ -240,21 +247,13 @@ class ForecastTask(ABC, Generic[Drawn]):
 
     @abstractmethod
     def sample(
-        self,
-        model: Any,
-        request: Request,
-        *,
-        seed: int,
-        temperature: float,
-        progress: Callable[[int], None] | None = None,
+        self, model: Any, request: Request, progress: Callable[[int], None] | None = None
     ) -> tuple[Drawn, ...]:
         """Sample a request's paths with a model; each part is also the work that it took.
 
         Args:
             model: a causal LM in evaluation mode.
             request: of `prepare`.
-            seed: of the draws.
-            temperature: of the sampling.
             progress: called with the number of steps just completed, N x S x H in all.
         """
 
