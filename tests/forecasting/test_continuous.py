@@ -81,7 +81,7 @@ def test_a_saved_engine_forecasts_the_same_when_loaded(
     np.testing.assert_allclose(_samples(loaded), before, rtol=1e-4)
     beside = Engine.load(tmp_path / "adapter", merge=False)
     np.testing.assert_allclose(_samples(beside), before, rtol=1e-4)
-    assert (beside.lora is None) == (method == "full")
+    assert (beside.model.lora is None) == (method == "full")
     ledger.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from loracast.forecasting._backtest import backtest_panel
 from loracast.forecasting._calibration import calibrate_spread
-from loracast.forecasting._compare import baseline_rows, missing_row, score_samples
+from loracast.forecasting._compare import baseline_rows, score_samples
 from loracast.forecasting._engine import Engine, FitPlan
 from loracast.forecasting._forecaster import Forecaster
 from loracast.forecasting._plot import draw_forecast
@@ -33,7 +33,6 @@ __all__ = [
     "enough_samples",
     "forecast_task",
     "frame_of_samples",
-    "missing_row",
     "model_notes",
     "sample_quantiles",
     "score_samples",
