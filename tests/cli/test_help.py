@@ -11,7 +11,7 @@ import typer
 
 from loracast.cli._main import app
 
-SENTENCE = re.compile(r"(\[default: [^\]]+\]|[.…])$")
+SENTENCE = re.compile(r"\.$")
 FRAGMENT = re.compile(r"^(Of|For|To|With|Whom|Its|Also with)\b")
 
 
@@ -37,3 +37,11 @@ def test_a_command_and_its_options_speak_in_sentences(name: str) -> None:
         assert SENTENCE.search(text), f"{name} {option.opts}: {text!r}"
         assert text[0].isupper() or text.startswith("CSV"), f"{name} {option.opts}: {text!r}"
         assert not FRAGMENT.match(text), f"{name} {option.opts}: {text!r}"
+        assert "[" not in text, f"{name} {option.opts}: {text!r} would be read as markup"
+
+
+def test_what_is_written_is_what_is_shown(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    for name, option in (("forecast", "--level"), ("fit", "--rank"), ("backtest", "--season")):
+        text = next(p.help for p in ALL[name].params if option in p.opts)
+        assert " ".join(text.split()) in " ".join(run(name, "--help").out.split())

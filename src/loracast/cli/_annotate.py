@@ -50,7 +50,7 @@ def annotate(
         Path | None,
         typer.Option(
             "--adapter",
-            help="Folder of an annotator.  [default: the one that ships with loracast]",
+            help="Folder of an annotator. Default: the one that ships with loracast.",
         ),
     ] = None,
     model: Annotated[

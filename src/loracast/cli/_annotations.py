@@ -72,7 +72,7 @@ def generate(
         str | None,
         typer.Option(
             "--families",
-            help="Families of series to generate, separated by commas.  [default: all]",
+            help="Families of series to generate, separated by commas. Default: all.",
         ),
     ] = None,
     min_length: Annotated[
@@ -96,7 +96,7 @@ def generate(
     rejected: Annotated[
         Path | None,
         typer.Option(
-            "--rejected", help="File to write rejected series to.  [default: OUT.rejected.jsonl]"
+            "--rejected", help="File to write rejected series to. Default: OUT.rejected.jsonl."
         ),
     ] = None,
     form: Form = "loracast",
@@ -135,7 +135,7 @@ def generate(
         typer.Option(
             "--cache",
             help="Folder that keeps the server's answers, so that none is paid twice.  "
-            "[default: OUT.cache]",
+            "Default: OUT.cache.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Most requests at the same time.")] = 4,
@@ -239,7 +239,7 @@ def import_(
         typer.Option(
             "--agree",
             help="Fields in which the labels have to agree with the rules, such as "
-            "trend,noise.  [default: none]",
+            "trend,noise. Default: none.",
         ),
     ] = None,
     rules: Annotated[
@@ -248,7 +248,7 @@ def import_(
     rejected: Annotated[
         Path | None,
         typer.Option(
-            "--rejected", help="File to write rejected series to.  [default: OUT.rejected.jsonl]"
+            "--rejected", help="File to write rejected series to. Default: OUT.rejected.jsonl."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -36,8 +36,7 @@ NumbersAs = Annotated[
     str | None,
     typer.Option(
         "--numbers",
-        help="How the model is shown a series: measured, continuous or digits.  [default: "
-        "measured]",
+        help="How the model is shown a series: measured, continuous or digits. Default: measured.",
     ),
 ]
 
@@ -54,13 +53,13 @@ def train(
         int | None,
         typer.Option(
             "--max-steps",
-            help="Most optimiser steps to take.  [default: 2780, or 8 passes over --data]",
+            help="Most optimiser steps to take. Default: 2780, or 8 passes over --data.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="File of labelled series to train on.  [default: generated series]"
+            "--data", help="File of labelled series to train on. Default: generated series."
         ),
     ] = None,
     adapter: Annotated[
@@ -70,7 +69,7 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="Base model: embedded, a folder or a hub id.  [default: embedded]"
+            "--model", help="Base model: embedded, a folder or a hub id. Default: embedded."
         ),
     ] = None,
     numbers: NumbersAs = None,
@@ -78,14 +77,14 @@ def train(
         str | None,
         typer.Option(
             "--fields",
-            help="Fields to annotate, separated by commas, or labels, or all.  [default: labels]",
+            help="Fields to annotate, separated by commas, or labels, or all. Default: labels.",
         ),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
             "--method",
-            help="How to adapt the model: lora, or full to train every weight.  [default: lora]",
+            help="How to adapt the model: lora, or full to train every weight. Default: lora.",
         ),
     ] = None,
     min_length: Annotated[
@@ -117,12 +116,12 @@ def train(
         float | None,
         typer.Option(
             "--learning-rate",
-            help="Peak learning rate.  [default: 0.0008, or 0.001 with --method full]",
+            help="Peak learning rate. Default: 0.0008, or 0.001 with --method full.",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", help="Number of series in a training step.  [default: 8]"),
+        typer.Option("--batch-size", help="Number of series in a training step. Default: 8."),
     ] = None,
     ledger: LedgerAt = None,
     ledger_name: LedgerName = "default",
@@ -293,12 +292,12 @@ def evaluate(
     adapter: Annotated[
         Path | None,
         typer.Option(
-            "--adapter", help="Folder of an annotator.  [default: the one that ships with loracast]"
+            "--adapter", help="Folder of an annotator. Default: the one that ships with loracast."
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Base model.  [default: that of the adapter, or embedded]"),
+        typer.Option("--model", help="Base model. Default: that of the adapter, or embedded."),
     ] = None,
     bare: Bare = False,
     tune: Annotated[

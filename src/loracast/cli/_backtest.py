@@ -48,7 +48,7 @@ class BacktestCommand(TyperCommand):
             if isinstance(option, TyperOption) and option.name == "methods":
                 known = ", ".join(COMPARED)
                 option.help = (
-                    f"Methods to score, separated by commas: some of {known}.  [default: all]"
+                    f"Methods to score, separated by commas: some of {known}. Default: all."
                 )
         super().format_help(ctx, formatter)
 
@@ -63,8 +63,8 @@ def backtest(
         int | None,
         typer.Option(
             "--context",
-            help="Steps before each origin that every method is given.  [default: what the model "
-            "reads, or all]",
+            help="Steps before each origin that every method is given. Default: what the model "
+            "reads, or all.",
         ),
     ] = None,
     horizon: Annotated[
@@ -81,16 +81,14 @@ def backtest(
     ] = 1,
     step: Annotated[
         int | None,
-        typer.Option(
-            "--step-size", help="Number of steps between origins.  [default: the horizon]"
-        ),
+        typer.Option("--step-size", help="Number of steps between origins. Default: the horizon."),
     ] = None,
     season: Annotated[
         int | None,
         typer.Option(
             "--season",
-            help="Number of steps in a season.  [default: from the dates, or else found in "
-            "the contexts]",
+            help="Number of steps in a season. Default: from the dates, or else found in "
+            "the contexts.",
         ),
     ] = None,
     seen: Annotated[
@@ -105,7 +103,7 @@ def backtest(
     seed: Seed = 0,
     methods: Annotated[
         str | None,
-        typer.Option("--methods", help="Methods to score, separated by commas.  [default: all]"),
+        typer.Option("--methods", help="Methods to score, separated by commas. Default: all."),
     ] = None,
     zero_shot: Annotated[
         bool,
@@ -117,7 +115,7 @@ def backtest(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Base model.  [default: that of the adapter, or embedded]"),
+        typer.Option("--model", help="Base model. Default: that of the adapter, or embedded."),
     ] = None,
     codec: CodecName = None,
     id_col: IdCol = None,

@@ -45,20 +45,20 @@ def fit(
         int, typer.Option("--max-steps", help="Most optimiser steps to take.")
     ] = 300,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak learning rate.  [default: 0.001]")
+        float | None, typer.Option("--learning-rate", help="Peak learning rate. Default: 0.001.")
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", help="Number of windows in a training step.  [default: 8]"),
+        typer.Option("--batch-size", help="Number of windows in a training step. Default: 8."),
     ] = None,
     rank: Annotated[
-        int | None, typer.Option("--rank", help="Rank of the LoRA.  [default: 16]")
+        int | None, typer.Option("--rank", help="Rank of the LoRA. Default: 16.")
     ] = None,
     targets: Annotated[
         str | None,
         typer.Option(
             "--targets",
-            help="Projections to adapt, separated by commas, such as q,v.  [default: all]",
+            help="Projections to adapt, separated by commas, such as q,v. Default: all.",
         ),
     ] = None,
     id_col: IdCol = None,

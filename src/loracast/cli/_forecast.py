@@ -42,7 +42,7 @@ def forecast(
         list[float] | None,
         typer.Option(
             "--level",
-            help="Level of a prediction interval in percent; may be repeated.  [default: 80]",
+            help="Level of a prediction interval in percent; may be repeated. Default: 80.",
         ),
     ] = None,
     quantile: Annotated[
@@ -53,8 +53,8 @@ def forecast(
         int | None,
         typer.Option(
             "--samples",
-            help="Number of sampled paths of each series.  [default: 20, or more where a "
-            "level needs them]",
+            help="Number of sampled paths of each series. Default: 20, or more where a "
+            "level needs them.",
         ),
     ] = None,
     model: Annotated[
@@ -75,8 +75,8 @@ def forecast(
         int | None,
         typer.Option(
             "--context",
-            help="Number of last steps that the model is shown.  [default: 160, or 440 tokens "
-            "of digits]",
+            help="Number of last steps that the model is shown. Default: 160, or 440 tokens "
+            "of digits.",
         ),
     ] = None,
     force: Annotated[

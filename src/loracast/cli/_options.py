@@ -55,8 +55,8 @@ CodecName = Annotated[
     str | None,
     typer.Option(
         "--codec",
-        help="Codec that turns numbers into what the model reads.  [default: continuous, or "
-        "compact where the model has no numeric head]",
+        help="Codec that turns numbers into what the model reads. Default: continuous, or "
+        "compact where the model has no numeric head.",
     ),
 ]
 Budget = Annotated[

@@ -27,13 +27,13 @@ def plan(
         str | None,
         typer.Argument(
             metavar="[RECIPE]",
-            help="Recipe: a YAML file, or the name of one that ships.  [default: study]",
+            help="Recipe: a YAML file, or the name of one that ships. Default: study.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="CSV, Parquet or HDF5 file of series.  [default: those of the recipe]"
+            "--data", help="CSV, Parquet or HDF5 file of series. Default: those of the recipe."
         ),
     ] = None,
     budget: Budget = None,

@@ -23,14 +23,14 @@ def run(
         str | None,
         typer.Argument(
             metavar="[RECIPE]",
-            help="Recipe: a YAML file, or the name of one that ships.  [default: study]",
+            help="Recipe: a YAML file, or the name of one that ships. Default: study.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
             "--data",
-            help="CSV, Parquet or HDF5 file of series.  [default: the recipe generates them]",
+            help="CSV, Parquet or HDF5 file of series. Default: the recipe generates them.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the study to.")] = Path(
