@@ -82,7 +82,7 @@ def test_pretrain_hands_over_recipe_and_folder(
         seen.append((recipe, out, callable(progress)))
         return TrainResult(steps=4, best_val_loss=1.5, flops=2e9)
 
-    monkeypatch.setattr("loracast.studies.pretrain", work)
+    monkeypatch.setattr("loracast.pretraining.pretrain", work)
     recipe = Path(__file__).parents[2] / "recipes" / "pretrain.yaml"
     found = json.loads(run("pretrain", recipe, "--out", tmp_path, "--json").out)
     assert seen == [(load_pretrain_recipe(recipe), tmp_path, True)]
