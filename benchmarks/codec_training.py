@@ -44,7 +44,7 @@ def measure(
     """Train and score one codec."""
     panel = read_panel(path)
     train, validation, _ = split_panel(panel, 800, 100)
-    codec = make_codec(**{"name": "compact", **options}).calibrate(train.values)
+    codec = make_codec(**{"name": "compact", **options}).scaled_for(train.values)
     with tempfile.TemporaryDirectory() as work:
         build_embedded(Path(work) / "base", embedded_config(128, 4, 384), seed=0)
         engine = Engine.open(str(Path(work) / "base"), codec)

@@ -52,7 +52,7 @@ def milliseconds(codec: Codec, values: np.ndarray, n_context: int) -> float:
 
 def measure(options: dict[str, object], series: np.ndarray, args: argparse.Namespace) -> dict:
     """One row: figures of one codec over the systems first..first+count-1."""
-    codec = make_codec(**options).calibrate(list(series[: args.first]))
+    codec = make_codec(**options).scaled_for(list(series[: args.first]))
     chosen = series[args.first : args.first + args.count]
     contexts, futures = list(chosen[:, : args.context]), list(chosen[:, args.context :])
     report = round_trip_report(codec, contexts, futures)

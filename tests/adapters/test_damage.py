@@ -27,7 +27,7 @@ from loracast.adapters import (
     merge_adapter,
     save_adapter,
 )
-from loracast.backbone import build_embedded, embedded_config, load_backbone, values_of
+from loracast.backbone import build_embedded, embedded_config, load_backbone, numeric_head_of
 from loracast.errors import AdapterError
 
 WEIGHTS, PEFT, OURS = "adapter_model.safetensors", "adapter_config.json", "loracast.json"
@@ -54,9 +54,9 @@ def whole_full(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _written(base: Path, folder: Path, config: AdapterConfig) -> Path:
     backbone = load_backbone(str(base))
-    backbone.use_values(True, seed=1)
+    backbone.use_numeric_head(True, seed=1)
     backbone.prune([5, 20, 21, 22])
-    interface = values_of(backbone.model)
+    interface = numeric_head_of(backbone.model)
     assert interface is not None
     backbone.model = attach_lora(backbone.model, config, seed=1)
     with torch.no_grad():
@@ -171,7 +171,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign tokens": (_json(OURS, kept_ids=[5, 20, 21, 10**7]), "token ids"),
     "unsorted tokens": (_json(OURS, kept_ids=[20, 5, 21, 22]), "kept tokens"),
     "fewer tokens": (_json(OURS, kept_ids=[5, 20, 21]), "bias has the shape"),
-    "another value interface": (
+    "another numeric head": (
         _json(OURS, values={"hidden": 64, "width": 8, "components": 3}),
         "values.safetensors",
     ),

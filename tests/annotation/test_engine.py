@@ -29,7 +29,7 @@ from loracast.annotation._facts import Extremum, SeriesFacts, TrendSegment
 from loracast.annotation._fitting import _divided, _sha256
 from loracast.annotation._rows import POOL, DescribedStream, labelled_example, shortened
 from loracast.annotation._sentences import profile_sentences
-from loracast.backbone import values_of
+from loracast.backbone import numeric_head_of
 from loracast.decoding import plan_guided
 from loracast.errors import AnnotationError, BudgetExceeded, StorageError
 from loracast.training import IGNORED
@@ -154,7 +154,7 @@ def test_the_untuned_base_is_shown_no_more_than_it_knows(measured: AnnotationEng
 
 def test_what_was_trained_is_trained_further(annotator) -> None:
     engine = AnnotationEngine.to_train(annotator[1] / "adapter")
-    interface = values_of(engine.backbone.model)
+    interface = numeric_head_of(engine.backbone.model)
     assert all(weight.requires_grad for weight in interface.parameters())
     lora = [w for n, w in engine.backbone.model.named_parameters() if ".lora_" in n]
     assert lora and all(weight.requires_grad for weight in lora)

@@ -98,7 +98,7 @@ def test_recipes_that_say_something_impossible(
 ) -> None:
     file = tmp_path / "r.yaml"
     file.write_text(yaml.safe_dump(recipe if isinstance(recipe, str) else TRAINING | recipe))
-    args = ["--out", tmp_path / "out"] if command == "study run" else ["--no-calibrate"]
+    args = ["--out", tmp_path / "out"] if command == "study run" else ["--no-measure"]
     message = run(*command.split(), file, *args).message
     assert says in message
     assert "pydantic" not in message

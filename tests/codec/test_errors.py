@@ -215,18 +215,18 @@ def test_mao_needs_its_scale_and_takes_it_from_training_values() -> None:
     with pytest.raises(CodecError, match="call calibrate"):
         codec.fit(CONTEXT)
     values = [np.arange(501.0)[:, None], np.arange(501.0, 1001.0)[:, None]]
-    calibrated = codec.calibrate(values)
+    calibrated = codec.scaled_for(values)
     # The 99.7th percentile of 0..1000 is 997.
     assert calibrated.config()["global_scale"] == pytest.approx(10.0 / 997.0)
     state = calibrated.fit(values[0])
     symbols = calibrated.encode(np.array([[997.0]]), state)
     assert calibrated.text(symbols) == "10.00;"
     with pytest.raises(CodecError, match="expected a positive one"):
-        codec.calibrate([np.zeros((3, 1))])
+        codec.scaled_for([np.zeros((3, 1))])
     with pytest.raises(CodecError, match="expected a positive one"):
-        codec.calibrate([])
+        codec.scaled_for([])
     compact = make_codec("compact", digits=3, headroom=0.2)
-    assert compact.calibrate(values) is compact
+    assert compact.scaled_for(values) is compact
 
 
 @pytest.mark.parametrize("transform", ["linear", "log", "asinh"])

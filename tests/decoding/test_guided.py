@@ -30,18 +30,18 @@ from loracast.backbone import (
     embedded_config,
     load_backbone,
     number_batch,
+    numeric_head_of,
     text_body,
-    values_of,
 )
-from loracast.decoding import Choice, Guide, guided_answers, plan_guided
+from loracast.decoding import Alternatives, Guide, guided_answers, plan_guided
 from loracast.decoding._guide import Reading
 from loracast.errors import ConfigError, DataError, ModelError
 
 CHOICES = (
-    Choice("trend", '"trend":"', TREND_LABELS),
-    Choice("noise", '"noise":"', NOISE_LEVELS),
-    Choice("max", '"max":["', EXTREMUM_REGIONS),
-    Choice("min", '"min":["', EXTREMUM_REGIONS),
+    Alternatives("trend", '"trend":"', TREND_LABELS),
+    Alternatives("noise", '"noise":"', NOISE_LEVELS),
+    Alternatives("max", '"max":["', EXTREMUM_REGIONS),
+    Alternatives("min", '"min":["', EXTREMUM_REGIONS),
 )
 LENGTHS = (3, 17, 40)
 
@@ -59,7 +59,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     folder: Path = tmp_path_factory.mktemp("guided") / "tiny"
     build_embedded(folder, embedded_config(64, 2, 128), seed=0)
     loaded = load_backbone(str(folder))
-    loaded.use_values(True)
+    loaded.use_numeric_head(True)
     _spread(loaded, 0)
     return loaded
 
@@ -113,7 +113,9 @@ def _logits(base: Backbone, question, written: list[int]) -> np.ndarray:
         n = question.numbers
         shown = number_batch([n], [0], len(ids), inputs.device)
         history = History.of(shown.values)
-        values = values_of(base.model).embed(history, shown.observed, shown.present, shown.statics)
+        values = numeric_head_of(base.model).embed(
+            history, shown.observed, shown.present, shown.statics
+        )
         inputs = torch.where(shown.is_value[..., None], values, inputs)
     hidden = text_body(base.model)(inputs_embeds=inputs, use_cache=False).last_hidden_state
     return base.model.get_output_embeddings()(hidden[0, -1]).double().numpy()
@@ -255,7 +257,7 @@ def test_a_labels_probability_is_the_sum_over_the_tokens_that_lead_to_it(
 
 
 def test_labels_that_share_their_beginning() -> None:
-    reading = Reading(Choice("x", "=", ("aab", "aac", "b")))
+    reading = Reading(Alternatives("x", "=", ("aab", "aac", "b")))
     reading.read(b"", {b"=": 1.0}, b"=")
     reading.read(b"=", {b"a": 0.3, b"aa": 0.5, b"b": 0.2}, b"aa")
     assert not reading.settled
@@ -312,8 +314,8 @@ def test_bad_calls_say_so_in_one_line(base: Backbone, guide: Guide) -> None:
     with pytest.raises(ModelError, match="pruned"):
         few = Guide(base.tokenizer, base.vocabulary.full_size, guide.end_id, [1, 2])
         guided_answers(base.model, [question], [pattern], few)
-    interface = values_of(base.model)
-    base.use_values(False)
-    with pytest.raises(ModelError, match="value interface"):
+    interface = numeric_head_of(base.model)
+    base.use_numeric_head(False)
+    with pytest.raises(ModelError, match="numeric head"):
         guided_answers(base.model, [question], [pattern], guide)
     base.model.value_interface = interface

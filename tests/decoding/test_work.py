@@ -56,7 +56,7 @@ def test_a_hundred_thousand_sampled_values_hold_no_invalid_one(preset, n_samples
     rng = np.random.default_rng(0)
     series = [np.exp(rng.normal(size=(12, 2)).cumsum(axis=0) / 4) for _ in range(n_series)]
     codec = make_codec(preset)
-    codec = codec.calibrate(series)
+    codec = codec.scaled_for(series)
     states = [codec.fit(values) for values in series]
     # Symbols in reverse order, so that a confusion of symbols with tokens cannot go unseen.
     token_of = 23 - np.arange(len(codec.alphabet))

@@ -14,7 +14,7 @@ from loracast.flops import (
     NEWTON_SCHULZ_STEPS,
     Architecture,
     LoraSpec,
-    ValueSpec,
+    NumericHeadSpec,
     get_convention,
     muon_takes,
     trained_parameters,
@@ -90,7 +90,7 @@ def test_full_training_of_the_embedded_base_spends_nine_giga_flops_on_its_update
 def test_what_muons_products_add_to_a_step(window: int, of_lora: float, of_full: float) -> None:
     """Measured shares of the default study's steps: 16 windows of numbers, rank 32."""
     exact = get_convention("exact", attention="eager")
-    values = ValueSpec(inputs=96, width=384, hidden=192, outputs=72)
+    values = NumericHeadSpec(inputs=96, width=384, hidden=192, outputs=72)
 
     def share(lora: LoraSpec | None) -> float:
         step = exact.train_step(NUMBERS_ONLY, 16, window, lora, head_positions=0)

@@ -28,7 +28,7 @@ __all__ = [
     "FAMILIES",
     "TARGETS",
     "TINY",
-    "Agreement",
+    "CountedStep",
     "adapted",
     "agreement_table",
     "counted_flops",
@@ -103,7 +103,7 @@ TARGETS = {
 
 
 @dataclass(frozen=True)
-class Agreement:
+class CountedStep:
     """One case: the counter's FLOPs and the matmul part of `exact`."""
 
     model: str
@@ -119,7 +119,7 @@ class Agreement:
         return abs(self.exact - self.counted) / self.counted
 
 
-def worst_error(rows: list[Agreement]) -> float:
+def worst_error(rows: list[CountedStep]) -> float:
     """The largest relative difference in a table."""
     return max(row.error for row in rows)
 
@@ -151,7 +151,7 @@ def agreement_table(
     full_shape: bool = True,
     attentions: tuple[str, ...] = ("sdpa", "eager"),
     works: tuple[str, ...] | None = None,
-) -> list[Agreement]:
+) -> list[CountedStep]:
     """All cases: models x attention x vocabulary x work.
 
     Args:
@@ -160,7 +160,7 @@ def agreement_table(
         attentions: which attention implementations.
         works: beginnings of the works to run, for instance `("forward", "LoRA q_proj")`.
     """
-    rows: list[Agreement] = []
+    rows: list[CountedStep] = []
     for family in families:
         for attention in attentions:
             for label, vocab in VOCABULARIES.items():
@@ -185,7 +185,7 @@ def _cases(
     length: int,
     fake: bool,
     works: tuple[str, ...] | None,
-) -> Iterator[Agreement]:
+) -> Iterator[CountedStep]:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -206,8 +206,8 @@ def _cases(
         with fakes:
             return _on_cpu(model)
 
-    def row(work: str, counted: float, matmul: float) -> Agreement:
-        return Agreement(name, vocabulary, attention, work, counted, matmul)
+    def row(work: str, counted: float, matmul: float) -> CountedStep:
+        return CountedStep(name, vocabulary, attention, work, counted, matmul)
 
     fakes = FakeTensorMode()
     with fakes if fake else nullcontext():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from loracast import Forecaster
-from loracast.backbone import build_embedded, embedded_config, values_of
+from loracast.backbone import build_embedded, embedded_config, numeric_head_of
 from loracast.forecasting import Engine, model_notes, score_samples
 from loracast.forecasting._bounds import FAR, ROOM, hold, path_limits
 from loracast.series import Panel
@@ -70,7 +70,7 @@ def wild(tmp_path: Path) -> Engine:
     """A base whose every step adds many typical steps."""
     build_embedded(tmp_path / "base", embedded_config(64, 1, 96), seed=0)
     engine = Engine.open(str(tmp_path / "base"), {"name": "continuous", "transform": "log"})
-    interface: Any = values_of(engine.backbone.model)
+    interface: Any = numeric_head_of(engine.backbone.model)
     k = interface.shape.components
     with torch.no_grad():
         out = interface.head_out.bias.view(-1, 3 * k)

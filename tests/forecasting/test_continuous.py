@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from loracast.adapters import AdapterConfig, merge_adapter, read_manifest
-from loracast.backbone import build_embedded, embedded_config, load_backbone, values_of
+from loracast.backbone import build_embedded, embedded_config, load_backbone, numeric_head_of
 from loracast.errors import AdapterError
 from loracast.forecasting import Engine, FitPlan, Forecaster, calibrate_spread
 from loracast.ledger import Ledger
@@ -89,7 +89,7 @@ def test_a_merged_folder_is_a_model_with_numbers(base: str, tmp_path: Path) -> N
     engine, ledger = _fitted(base, tmp_path, "lora")
     engine.save(tmp_path / "adapter", context_steps=20, n_channels=2)
     merge_adapter(tmp_path / "adapter", tmp_path / "merged")
-    assert values_of(load_backbone(str(tmp_path / "merged")).model) is not None
+    assert numeric_head_of(load_backbone(str(tmp_path / "merged")).model) is not None
     merged = Engine.open(str(tmp_path / "merged"), CODEC)
     np.testing.assert_allclose(_samples(merged), _samples(engine), rtol=1e-4)
     ledger.close()

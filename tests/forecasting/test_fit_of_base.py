@@ -30,12 +30,12 @@ CARD = {
 
 @pytest.fixture(scope="module")
 def carded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An untrained base that says it was pretrained, with a value interface."""
-    from loracast.backbone import attach_values, save_values
+    """An untrained base that says it was pretrained, with a numeric head."""
+    from loracast.backbone import attach_numeric_head, save_numeric_head
 
     folder = tmp_path_factory.mktemp("carded") / "base"
     build_embedded(folder, embedded_config(64, 1, 96), seed=0)
-    save_values(attach_values(load_backbone(str(folder)).model, seed=0), folder)
+    save_numeric_head(attach_numeric_head(load_backbone(str(folder)).model, seed=0), folder)
     (folder / CARD_FILE).write_text(json.dumps(CARD))
     return str(folder)
 

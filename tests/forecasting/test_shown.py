@@ -100,7 +100,7 @@ def test_by_default_a_long_history_is_cut_and_a_note_says_so(base: str) -> None:
     assert forecaster.predict(1, [], panel) is not None
     (note,) = notes_of(forecaster)
     # 10 symbols a step of two channels `1.23,4.56;`, more where a value passes 10: 44 or 43 steps.
-    codec = make_codec("mao").calibrate(panel.values)
+    codec = make_codec("mao").scaled_for(panel.values)
     state = codec.fit(panel.values[0])
     fitting = next(
         n for n in range(60, 0, -1) if len(codec.encode(panel.values[0][-n:], state)) <= 440

@@ -28,7 +28,7 @@ class Rows:
 
 def _trained(base: str, folder: Path, adapter: AdapterConfig, values: bool = False) -> AdaptedModel:
     backbone = load_backbone(base)
-    backbone.use_values(values, seed=0)
+    backbone.use_numeric_head(values, seed=0)
     model = AdaptedModel(backbone)
     model.attach(adapter, 3)
     with Ledger.in_memory() as ledger:
@@ -101,8 +101,8 @@ def test_identity_tells_models_apart(base: str, tmp_path: Path) -> None:
 def test_work_in_tokens_meets_the_head_and_work_in_numbers_their_own(base: str) -> None:
     """By hand: a prefill of 2 rows of 10, and 6 positions that look back on 66 keys."""
     backbone = load_backbone(base)
-    backbone.use_values(True, seed=0)
-    model, values = AdaptedModel(backbone), backbone.value_spec
+    backbone.use_numeric_head(True, seed=0)
+    model, values = AdaptedModel(backbone), backbone.numeric_head_spec
     assert values is not None
     exact, shape = get_convention("exact"), model.architecture
     work = Work(((2, 10),), 6, 66, 5)
@@ -111,5 +111,5 @@ def test_work_in_tokens_meets_the_head_and_work_in_numbers_their_own(base: str) 
     shown = values.forward(20, 0)  # of a series that is described in words
     assert model.work_flops(work) == (tokens + shown).total
     assert model.work_flops(work, numbers=True) == (numbers + values.forward(26, 5)).total
-    backbone.use_values(False)
+    backbone.use_numeric_head(False)
     assert model.work_flops(work) == tokens.total

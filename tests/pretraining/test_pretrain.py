@@ -17,9 +17,9 @@ from loracast.backbone import (
     Backbone,
     build_embedded,
     embedded_config,
-    has_values,
+    has_numeric_head,
     load_backbone,
-    values_of,
+    numeric_head_of,
 )
 from loracast.pretraining import pretrain
 from loracast.pretraining._corpus_batches import CorpusBatches
@@ -143,8 +143,8 @@ def test_a_base_is_made_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert again.flops == whole.flops
     made, resumed = (load_backbone(str(tmp_path / n / "model")) for n in ("whole", "cut"))
     assert made.base_sha256 == resumed.base_sha256
-    assert has_values(tmp_path / "whole" / "model")
-    interface = values_of(made.model)
+    assert has_numeric_head(tmp_path / "whole" / "model")
+    interface = numeric_head_of(made.model)
     assert interface is not None
     assert interface.head_out.weight.abs().max() > 0  # it was trained
     assert made.model.dtype == torch.float32

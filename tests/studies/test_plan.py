@@ -53,7 +53,7 @@ def _recipe(base: Path, folder: Path, **update: Any) -> Path:
 
 def _plan(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
     capsys.readouterr()
-    assert main(["plan", *map(str, arguments), "--no-calibrate", "--json"]) == 0
+    assert main(["plan", *map(str, arguments), "--no-measure", "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -149,7 +149,7 @@ def test_a_shape_without_weights_and_a_budget_that_is_too_small(
     assert none["largest_fit"] is None
     assert "one step of every stage" in str(none["note"])
     assert main(["plan", str(recipe), "--budget", "lots"]) == 2
-    assert main(["plan", str(recipe), "--no-calibrate"]) == 0
+    assert main(["plan", str(recipe), "--no-measure"]) == 0
     text = capsys.readouterr().out
     assert "at least" in text
     assert "assumed: rank 8 and a window of 24 steps" in text

@@ -27,10 +27,10 @@ from loracast.studies._report_data import (
     ExampleForecast,
     GradientNorms,
     GridCell,
-    LedgerEntry,
     LossCurve,
     LossPoint,
     ReportData,
+    SpentBlock,
     Table,
     write_report_data,
 )
@@ -209,7 +209,7 @@ def made_up_data() -> ReportData:
     ):
         for _ in range(n):
             now += 3e-13 * flops * 2 / n + 1
-            ledger.append(LedgerEntry(time=now, stage=stage, kind=kind, flops=flops / n))
+            ledger.append(SpentBlock(time=now, stage=stage, kind=kind, flops=flops / n))
     return ReportData(
         loss_curves=tuple(curves),
         grid=tuple(grid),
@@ -374,7 +374,7 @@ def test_null_scores_and_diverged_runs_are_drawn_as_gaps() -> None:
         ),
         running_error={"adapted": (nan, 0.0, 1.0), "naive": (nan, nan, nan)},
         series_mae={"adapted": (nan, 0.0), "naive": (1.0, nan)},
-        ledger=(LedgerEntry(time=0, stage="a", kind="train", flops=0),),
+        ledger=(SpentBlock(time=0, stage="a", kind="train", flops=0),),
     )
     test = {"adapted": {"h5": {"mae": nan}}, "naive": {"h5": {"mae": 0.0}}}
     result = made_up_result(test=test, verdict=make_verdict(test))
@@ -458,7 +458,7 @@ def test_all_text_from_outside_is_escaped() -> None:
         running_error={evil: (1.0, 2.0)},
         series_mae={evil: (1.0, 2.0)},
         gradient_norms=(GradientNorms(stage=evil, steps=(1, 2), norms={f"{evil}.lora_A": (1, 2)}),),
-        ledger=(LedgerEntry(time=0, stage=evil, kind=evil, flops=1),),
+        ledger=(SpentBlock(time=0, stage=evil, kind=evil, flops=1),),
         value_unit=evil,
         recipe=evil,
         config={evil: evil},

@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 def base(tmp_path: Path) -> Backbone:
     build_embedded(tmp_path / "base", embedded_config(64, 2, 96), seed=3)
     made = load_backbone(str(tmp_path / "base"))
-    made.use_values(True, seed=1)
+    made.use_numeric_head(True, seed=1)
     with torch.no_grad():
         made.model.value_interface.head_out.weight.normal_(0, 0.2)
     return made
@@ -134,8 +134,8 @@ def test_noise_is_on_what_is_shown_and_not_on_the_target(base: Backbone) -> None
 
 
 def test_numbers_need_an_interface(base: Backbone) -> None:
-    base.use_values(False)
-    with pytest.raises(ModelError, match="value interface"):
+    base.use_numeric_head(False)
+    with pytest.raises(ModelError, match="numeric head"):
         batch_loss(base.model, collate([_number_example(9, 1, 0)], CPU))
 
 
@@ -171,7 +171,7 @@ def test_plain_products_are_used_and_left_again(base: Backbone) -> None:
 
 
 def test_the_value_interface_has_the_stated_size(base: Backbone) -> None:
-    spec = base.value_spec
+    spec = base.numeric_head_spec
     assert spec is not None
     counted = sum(p.numel() for p in base.model.value_interface.parameters())
     assert spec.n_parameters == counted

@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _model(home: Path, method: str) -> Any:
     base = load_backbone(str(home))
-    base.use_values(True, seed=1)
+    base.use_numeric_head(True, seed=1)
     base.prune(range(20))
     seeded = torch.Generator().manual_seed(7)
     with torch.no_grad():

@@ -53,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _base(home: Path) -> Backbone:
     made = load_backbone(str(home))
-    made.use_values(True, seed=1)
+    made.use_numeric_head(True, seed=1)
     return made
 
 
@@ -83,7 +83,7 @@ def test_a_whole_step_costs_what_torch_counts(
     model = attach_lora(base.model, adapter, 0)
     dials = TrainConfig(steps=1, optimizer=optimizer, precision="fp32")  # type: ignore[arg-type]
     rows = [KINDS[kind](seed) for seed in range(3)]
-    pricer = StepPricer(base.architecture, spec, base.value_spec, optimizer=optimizer)
+    pricer = StepPricer(base.architecture, spec, base.numeric_head_spec, optimizer=optimizer)
     priced = pricer.step_flops(rows)
     run = _Run(model, dials, "x", tmp_path)
     counted = counted_flops(lambda: run.step(rows))  # the loop's own step, its optimisers too
@@ -117,7 +117,7 @@ def test_the_priced_weights_are_those_that_get_a_gradient(
         trained_parameters(
             base.architecture,
             spec,
-            base.value_spec if kind != "text" else None,
+            base.numeric_head_spec if kind != "text" else None,
             answered=kind == "numbers",
         )
     )

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from loracast.backbone import values_of
+from loracast.backbone import numeric_head_of
 from loracast.errors import AdapterError
 from loracast.flops import LoraSpec
 
@@ -89,7 +89,7 @@ class AdapterConfig(BaseModel):
             rank=self.rank,
             targets=self.modules(model),
             head_bias=self.head_bias,
-            inputs_trained=values_of(model) is not None,
+            inputs_trained=numeric_head_of(model) is not None,
         )
 
 
@@ -152,7 +152,7 @@ def attach_lora(model: Any, config: AdapterConfig, seed: int) -> Any:
         adapted = get_peft_model(model, lora)
     if config.head_bias:
         head.bias.requires_grad_(True)
-    interface = values_of(model)
+    interface = numeric_head_of(model)
     if interface is not None:  # numbers in and out are learned with the adapter, in full
         interface.requires_grad_(True)
     return adapted
@@ -166,5 +166,5 @@ def head_bias(model: Any) -> torch.Tensor | None:
 
 
 def lora_parameters(model: Any) -> dict[str, torch.Tensor]:
-    """Every trainable parameter by name: A and B, head bias and value interface if trained."""
+    """Every trainable parameter by name: A and B, head bias and numeric head if trained."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from loracast.adapters._store import load_adapter, read_manifest
-from loracast.backbone import load_backbone, save_values, values_of
+from loracast.backbone import load_backbone, numeric_head_of, save_numeric_head
 from loracast.errors import AdapterError, StorageError
 
 __all__ = ["merge_adapter"]
@@ -16,7 +16,7 @@ __all__ = ["merge_adapter"]
 def merge_adapter(folder: Path, out: Path, *, model: str | None = None) -> None:
     """Write base + adapter as one model folder that any Hugging Face tool can load.
 
-    A value interface is written beside them, as the embedded base has it.
+    A numeric head is written beside them, as the embedded base has it.
     Only layers inside the transformer differ from the base; rows of the embedding that pruning
     cut away come back from the base unchanged.
 
@@ -53,9 +53,9 @@ def merge_adapter(folder: Path, out: Path, *, model: str | None = None) -> None:
                 weight.copy_(source)
             else:
                 weight[torch.tensor(manifest.kept_ids)] = source
-    interface = values_of(net)
-    full.use_values(False)  # plain files hold the language model alone
+    interface = numeric_head_of(net)
+    full.use_numeric_head(False)  # plain files hold the language model alone
     full.model.save_pretrained(out)
     if interface is not None:
-        save_values(interface, out)
+        save_numeric_head(interface, out)
     full.tokenizer.save_pretrained(out)

@@ -28,12 +28,12 @@ from loracast.adapters._integrity import (
 from loracast.adapters._lora import AdapterConfig, head_bias, lora_shapes, peft_config, quiet_peft
 from loracast.backbone import (
     Backbone,
-    ValueShape,
-    attach_values,
+    NumericHeadShape,
+    attach_numeric_head,
     load_backbone,
-    load_values,
-    save_values,
-    values_of,
+    load_numeric_head,
+    numeric_head_of,
+    save_numeric_head,
 )
 from loracast.errors import AdapterError, LoracastError, faults_in_one_line
 
@@ -66,7 +66,7 @@ class AdapterManifest(BaseModel):
         context_steps: the context it was trained for.
         n_channels: channels it was trained on.
         random_start: seed of a random base, None for a pretrained one.
-        values: size of the value interface, None where numbers are text.
+        values: size of the numeric head, None where numbers are text.
         spread: factors (H,) by which sampled numbers are drawn apart, measured on held-out series.
         training: free facts (data hash, FLOPs, seed), for people.
         files: sha256 by name of every other file of the folder, filled in by `save_adapter`.
@@ -84,7 +84,7 @@ class AdapterManifest(BaseModel):
     context_steps: int = Field(ge=1)
     n_channels: int = Field(ge=1)
     random_start: int | None = None
-    values: ValueShape | None = None
+    values: NumericHeadShape | None = None
     spread: tuple[Factor, ...] = ()
     training: dict[str, Any] = {}
     files: dict[str, str] = {}
@@ -120,9 +120,9 @@ def save_adapter(
         else:
             model.save_pretrained(work, save_embedding_layers=False)
             (work / "README.md").unlink(missing_ok=True)
-            interface = values_of(model)
+            interface = numeric_head_of(model)
             if interface is not None:
-                save_values(interface, work)
+                save_numeric_head(interface, work)
             bias = head_bias(model)
             if bias is not None:
                 save_file({"bias": bias.detach().contiguous()}, work / _BIAS)
@@ -235,9 +235,9 @@ def _put_on(base: Backbone, folder: Path, manifest: AdapterManifest) -> None:
         )
     model, full = base.model, manifest.adapter.method == "full"
     if manifest.values is None:
-        base.use_values(False)
+        base.use_numeric_head(False)
     elif full:
-        attach_values(model, manifest.values)
+        attach_numeric_head(model, manifest.values)
     else:
         _put_values(model, folder, manifest.values)
     if full:
@@ -258,9 +258,9 @@ def _put_on(base: Backbone, folder: Path, manifest: AdapterManifest) -> None:
         base.model = PeftModel.from_pretrained(model, folder, is_trainable=False)
 
 
-def _put_values(model: Any, folder: Path, shape: ValueShape) -> None:
-    """The value interface that was trained with the adapter."""
-    interface = load_values(model, folder)
+def _put_values(model: Any, folder: Path, shape: NumericHeadShape) -> None:
+    """The numeric head that was trained with the adapter."""
+    interface = load_numeric_head(model, folder)
     if interface is None:
         raise AdapterError(f"{folder} holds no values.safetensors; the adapter is incomplete")
     if interface.shape != shape:

@@ -101,7 +101,7 @@ class AnnotationEngine:
             ModelError: the model cannot be loaded, or its tokenizer does not suit the task.
         """
         backbone = load_backbone(model, random_start=random_start)
-        backbone.use_values(settings.numbers != "digits", seed=random_start or 0)
+        backbone.use_numeric_head(settings.numbers != "digits", seed=random_start or 0)
         backbone.model.eval()
         return cls(AdaptedModel(backbone), settings)
 

@@ -18,7 +18,7 @@ from loracast.annotation._label_bounds import trend_label
 from loracast.annotation._length import stretch_facts
 from loracast.annotation._measurements import measure
 from loracast.annotation._settings import AnnotatorSettings
-from loracast.decoding import Choice, GuidedAnswer
+from loracast.decoding import Alternatives, GuidedAnswer
 
 __all__ = [
     "Answer",
@@ -53,10 +53,10 @@ class Answer:
     confidence: dict[str, float]
 
 
-def choices_of(settings: AnnotatorSettings) -> list[Choice]:
+def choices_of(settings: AnnotatorSettings) -> list[Alternatives]:
     """The labels of an answer whose probabilities are wanted."""
     return [
-        Choice(name, f'"{name}":"', LABELLED[name].labels)
+        Alternatives(name, f'"{name}":"', LABELLED[name].labels)
         for name in settings.fields
         if name in LABELLED and name not in ARITHMETIC
     ]

@@ -18,17 +18,17 @@ from loracast.backbone._numbers import (
     left_padded,
     number_batch,
 )
-from loracast.backbone._probe import symbol_ids
-from loracast.backbone._values import (
+from loracast.backbone._numeric_head import (
     History,
-    ValueShape,
-    attach_values,
-    has_values,
-    load_values,
-    save_values,
+    NumericHeadShape,
+    attach_numeric_head,
+    has_numeric_head,
+    load_numeric_head,
+    numeric_head_of,
+    save_numeric_head,
     text_body,
-    values_of,
 )
+from loracast.backbone._probe import symbol_ids
 
 __all__ = [
     "CARD_FILE",
@@ -39,21 +39,21 @@ __all__ = [
     "Mixed",
     "NumberBatch",
     "Numbers",
-    "ValueShape",
-    "attach_values",
+    "NumericHeadShape",
+    "attach_numeric_head",
     "build_embedded",
     "embed_mixed",
     "embedded_config",
-    "has_values",
+    "has_numeric_head",
     "left_padded",
     "load_backbone",
-    "load_values",
+    "load_numeric_head",
     "number_batch",
+    "numeric_head_of",
     "read_card",
     "resolve_model",
-    "save_values",
+    "save_numeric_head",
     "symbol_ids",
     "text_body",
-    "values_of",
     "write_tokenizer",
 ]

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from loracast.backbone._card import BaseCard, read_card
-from loracast.backbone._values import attach_values, load_values, values_of
+from loracast.backbone._numeric_head import attach_numeric_head, load_numeric_head, numeric_head_of
 from loracast.backbone._vocabulary import Vocabulary, prune_vocabulary
 from loracast.errors import ModelError
 from loracast.files import sha256_of, sha256_of_file
-from loracast.flops import Architecture, ValueSpec
+from loracast.flops import Architecture, NumericHeadSpec
 
 __all__ = ["EMBEDDED_DIR", "Backbone", "load_backbone", "resolve_model"]
 
@@ -66,13 +66,13 @@ class Backbone:
         return int(bos) if bos is not None and first == [bos] else None
 
     @property
-    def value_spec(self) -> ValueSpec | None:
-        """What its value interface costs; None without one."""
-        interface = values_of(self.model)
+    def numeric_head_spec(self) -> NumericHeadSpec | None:
+        """What its numeric head costs; None without one."""
+        interface = numeric_head_of(self.model)
         if interface is None:
             return None
         shape = interface.shape
-        return ValueSpec(shape.inputs, shape.width, shape.hidden, shape.outputs)
+        return NumericHeadSpec(shape.inputs, shape.width, shape.hidden, shape.outputs)
 
     @property
     def positions(self) -> int | None:
@@ -82,8 +82,8 @@ class Backbone:
         limit = getattr(config, "max_position_embeddings", None)
         return None if limit is None else int(limit)
 
-    def use_values(self, wanted: bool, seed: int = 0) -> None:
-        """Keep, attach or take away the value interface.
+    def use_numeric_head(self, wanted: bool, seed: int = 0) -> None:
+        """Keep, attach or take away the numeric head.
 
         Args:
             wanted: whether numbers are shown as numbers.
@@ -91,8 +91,8 @@ class Backbone:
         """
         if not wanted:
             self.model.value_interface = None
-        elif values_of(self.model) is None:
-            attach_values(self.model, seed=seed)
+        elif numeric_head_of(self.model) is None:
+            attach_numeric_head(self.model, seed=seed)
 
     def prune(self, keep_full_ids: Iterable[int]) -> None:
         """Keep only these tokens (and the one that starts a document)."""
@@ -213,7 +213,7 @@ def load_backbone(
             f"model {model!r} in {folder} could not be loaded: {type(error).__name__}: {reason}"
         ) from error
     if random_start is None:
-        load_values(net, folder)
+        load_numeric_head(net, folder)
     net.eval().to(device)
     size = int(net.get_input_embeddings().weight.shape[0])
     return Backbone(

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from loracast.backbone._values import History, typical_step, values_of
+from loracast.backbone._numeric_head import History, numeric_head_of, typical_step
 from loracast.codec import VALUE_CHANNELS, VALUE_STATICS
 from loracast.errors import ModelError
 
@@ -174,20 +174,20 @@ def embed_mixed(
     """Embeddings (B, L, hidden) of a padded batch.
 
     Args:
-        model: a causal LM; with a value interface where numbers are shown.
+        model: a causal LM; with a numeric head where numbers are shown.
         ids: (B, L) int64 tokens.
         numbers: beside them, or None.
         shown: the numbers as the model is to see them; None shows them as they are.
 
     Raises:
-        ModelError: numbers for a model without a value interface.
+        ModelError: numbers for a model without a numeric head.
     """
     tokens: torch.Tensor = model.get_input_embeddings()(ids)
     if numbers is None:
         return tokens
-    interface = values_of(model)
+    interface = numeric_head_of(model)
     if interface is None:
-        raise ModelError("got numbers for a model without a value interface; attach one first")
+        raise ModelError("got numbers for a model without a numeric head; attach one first")
     shown = History.of(numbers.values) if shown is None else shown
     values = interface.embed(shown, numbers.observed, numbers.present, numbers.statics)
     return torch.where(numbers.is_value[..., None], values.to(tokens.dtype), tokens)

@@ -43,10 +43,10 @@ def plan(
             "--model", help="Base model: embedded, a folder, or the name of a known architecture."
         ),
     ] = None,
-    calibrate: Annotated[
+    measure: Annotated[
         bool,
         typer.Option(
-            "--calibrate/--no-calibrate",
+            "--measure/--no-measure",
             help="Measure how fast this machine trains, to estimate the time.",
         ),
     ] = True,
@@ -64,7 +64,7 @@ def plan(
     update["data"] = None if data is None else {"path": str(data)}
     chosen = changed_recipe(load_recipe(recipe), update)
     study, speeds = plan_study(chosen), None
-    if calibrate:
+    if measure:
         from loracast.cli._speed import measured_speeds
 
         speeds = measured_speeds(

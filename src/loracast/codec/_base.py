@@ -121,7 +121,7 @@ class Codec(ABC):
         """Whether values under this state are shown as logarithms."""
         return False
 
-    def calibrate(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
+    def scaled_for(self, values: Sequence[np.ndarray]) -> Codec:  # noqa: ARG002
         """This codec with whatever it needs from the training values, each (T, C).
 
         Only codecs with a global scale need it (`mao`); the others return themselves.

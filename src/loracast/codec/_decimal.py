@@ -221,7 +221,7 @@ class MaoCodec(DecimalCodec):
         self.global_scale = None if global_scale is None else float(global_scale)
         self.percentile = float(percentile)
 
-    def calibrate(self, values: Sequence[np.ndarray]) -> MaoCodec:
+    def scaled_for(self, values: Sequence[np.ndarray]) -> MaoCodec:
         """The codec with its scale set from training values, each (T, C); a scale given stays.
 
         Raises:

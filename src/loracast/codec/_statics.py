@@ -1,6 +1,6 @@
 """What a model is told of a series shown as numbers, beside the numbers: one record per channel.
 
-Defined once for all who write it (the codec), carry it (arrays) and read it (the value interface).
+Defined once for all who write it (the codec), carry it (arrays) and read it (the numeric head).
 """
 
 from __future__ import annotations

@@ -10,26 +10,26 @@ Knows nothing of numbers, codecs' meaning or tasks: token ids in, token ids out.
 from __future__ import annotations
 
 from loracast.decoding._automaton import TokenAutomaton
-from loracast.decoding._guide import Choice, Guide
+from loracast.decoding._guide import Alternatives, Guide
 from loracast.decoding._guided import Guided, GuidedAnswer, guided_answers, plan_guided
 from loracast.decoding._plan import MAX_ROWS, Work, plan_work
 from loracast.decoding._sample import Sampled, sample_paths
-from loracast.decoding._values import SampledValues, plan_values, sample_values
+from loracast.decoding._sample_numbers import SampledNumbers, plan_numbers, sample_numbers
 
 __all__ = [
     "MAX_ROWS",
-    "Choice",
+    "Alternatives",
     "Guide",
     "Guided",
     "GuidedAnswer",
     "Sampled",
-    "SampledValues",
+    "SampledNumbers",
     "TokenAutomaton",
     "Work",
     "guided_answers",
     "plan_guided",
-    "plan_values",
+    "plan_numbers",
     "plan_work",
+    "sample_numbers",
     "sample_paths",
-    "sample_values",
 ]

@@ -17,13 +17,13 @@ import numpy as np
 
 from loracast.errors import ConfigError, ModelError
 
-__all__ = ["Choice", "Guide", "Reading"]
+__all__ = ["Alternatives", "Guide", "Reading"]
 
 MATCHERS_KEPT = 64  # compiled expressions; one takes 20 to 60 ms to make (measured)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Alternatives:
     """A place of the answer where one of several labels stands, whose probabilities are wanted.
 
     Args:
@@ -47,7 +47,7 @@ class Reading:
     labels that differ in their first letters this does not occur.
     """
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Alternatives) -> None:
         self.choice = choice
         self._after = choice.after.encode()
         self._open = {label: label.encode() for label in choice.labels}

@@ -3,7 +3,7 @@
     prompts with or without numbers --prefill, left-padded--> KV cache
          Guide: legal tokens, forced tokens --argmax among the legal--> answers, probabilities
 
-Knows token ids, numbers as the value interface takes them, and regular expressions; not what an
+Knows token ids, numbers as the numeric head takes them, and regular expressions; not what an
 answer means. Rows of a batch move on by different numbers of tokens, since forced ones need no
 forward of their own: each forward is padded on the left, and the padding stays masked.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from loracast.backbone import Mixed, embed_mixed, left_padded, number_batch
-from loracast.decoding._guide import Choice, Guide, Reading
+from loracast.decoding._guide import Alternatives, Guide, Reading
 from loracast.decoding._model import CausalModel
 from loracast.decoding._plan import Work, prefill_calls
 from loracast.errors import DataError, ModelError
@@ -95,7 +95,7 @@ def guided_answers(
     regexes: Sequence[str],
     guide: Guide,
     *,
-    choices: Sequence[Choice] = (),
+    choices: Sequence[Alternatives] = (),
     dtype: torch.dtype | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Guided:
@@ -104,7 +104,7 @@ def guided_answers(
     What the grammar forces is taken without asking the model, cut into the tokenizer's own tokens.
 
     Args:
-        model: a causal LM in evaluation mode; with a value interface where prompts hold numbers.
+        model: a causal LM in evaluation mode; with a numeric head where prompts hold numbers.
         prompts: N encoded prompts.
         regexes: N regular expressions of the legal answers; finite ones end by themselves.
         guide: of the model's tokens.
@@ -114,7 +114,7 @@ def guided_answers(
 
     Raises:
         DataError: no prompts, or not as many expressions.
-        ModelError: numbers without a value interface, a prompt that does not fit into the model,
+        ModelError: numbers without a numeric head, a prompt that does not fit into the model,
             logits that are not finite, or training mode.
     """
     if not prompts or len(prompts) != len(regexes):

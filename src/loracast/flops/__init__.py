@@ -15,11 +15,11 @@ from loracast.flops._architecture import Architecture
 from loracast.flops._conventions import CONVENTIONS, get_convention
 from loracast.flops._cost import CostTable
 from loracast.flops._lora import LoraSpec
+from loracast.flops._numeric_head import NumericHeadSpec
 from loracast.flops._planner import Plan, PlannedStage
 from loracast.flops._published import mao2025_table10, mao2025_table14, step_by_convention
 from loracast.flops._trained import NEWTON_SCHULZ_STEPS, muon_takes, trained_parameters
 from loracast.flops._units import format_flops, parse_flops
-from loracast.flops._values import ValueSpec
 
 __all__ = [
     "CONVENTIONS",
@@ -27,9 +27,9 @@ __all__ = [
     "Architecture",
     "CostTable",
     "LoraSpec",
+    "NumericHeadSpec",
     "Plan",
     "PlannedStage",
-    "ValueSpec",
     "format_flops",
     "get_convention",
     "mao2025_table10",

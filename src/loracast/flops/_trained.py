@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from loracast.flops._architecture import Architecture
 from loracast.flops._lora import LoraSpec
-from loracast.flops._values import ValueSpec
+from loracast.flops._numeric_head import NumericHeadSpec
 
 __all__ = ["NEWTON_SCHULZ_STEPS", "OPTIMIZERS", "Parameter", "muon_takes", "trained_parameters"]
 
@@ -36,7 +36,7 @@ def muon_takes(name: str, shape: Sequence[int]) -> bool:
 def trained_parameters(
     arch: Architecture,
     lora: LoraSpec | None,
-    values: ValueSpec | None = None,
+    values: NumericHeadSpec | None = None,
     answered: bool = True,
 ) -> Iterator[Parameter]:
     """(name, shape) of every weight that a training step updates.
@@ -45,7 +45,7 @@ def trained_parameters(
         arch: the model.
         lora: the adapter: A (r, n_in) and B (n_out, r) of each adapted projection, and the head's
             bias where it is trained; None trains the whole model.
-        values: the value interface, where the batch shows numbers; it is always trained in full.
+        values: the numeric head, where the batch shows numbers; it is always trained in full.
         answered: whether numbers are predicted; what predicts them has no gradient otherwise.
     """
     if lora is None:

@@ -27,7 +27,7 @@ from loracast.forecasting._compare import (
     model_row,
     scored_horizons,
 )
-from loracast.forecasting._engine import Engine, calibrated
+from loracast.forecasting._engine import Engine, scaled_for
 from loracast.forecasting._sampling import check_size, constant_notes
 from loracast.forecasting._seen import check_seen_rule, choose_unseen, known_until
 from loracast.ledger import Ledger
@@ -159,7 +159,7 @@ def backtest_panel(
         opened[models[0]] = _opened(models[0], adapter, model, codec)
         reader = opened[models[0]]
         if adapter is None:
-            reader = calibrated(reader, panel.values)
+            reader = scaled_for(reader, panel.values)
         most = max(reader.default_context(values) for values in panel.values)
     cases, skipped, missing = cut_cases(
         panel,
@@ -212,7 +212,7 @@ def backtest_panel(
                 continue
             engine = opened.pop(method, None) or _opened(method, adapter, model, codec)
             if adapter is None:
-                engine = calibrated(engine, cases.contexts)
+                engine = scaled_for(engine, cases.contexts)
             if watcher is not None:
                 watcher.stage(method, len(cases) * samples * horizon)
             rows[method], _ = model_row(

@@ -14,7 +14,7 @@ import numpy as np
 
 from loracast.backbone import Numbers
 from loracast.codec import ContinuousCodec, State
-from loracast.decoding import SampledValues, Work, plan_values, sample_values
+from loracast.decoding import SampledNumbers, Work, plan_numbers, sample_numbers
 from loracast.forecasting._bounds import hold
 from loracast.forecasting._hindcast import (
     HINDCAST_SAMPLES,
@@ -32,7 +32,7 @@ __all__ = ["NumberTask"]
 WINDOW_STEPS, PROMPT_STEPS = 192, 160  # as the embedded base was pretrained on, less a horizon
 
 
-class NumberTask(ForecastTask[SampledValues]):
+class NumberTask(ForecastTask[SampledNumbers]):
     """Numbers as numbers."""
 
     widens = True
@@ -84,15 +84,15 @@ class NumberTask(ForecastTask[SampledValues]):
 
     def plan(self, request: Request, shortest: bool = False) -> tuple[Work, ...]:  # noqa: ARG002
         return tuple(
-            plan_values(part.lengths, part.draw.horizon, n_samples=part.draw.samples)
+            plan_numbers(part.lengths, part.draw.horizon, n_samples=part.draw.samples)
             for part in _parts(request)
         )
 
     def sample(
         self, model: Any, request: Request, progress: Callable[[int], None] | None = None
-    ) -> tuple[SampledValues, ...]:
+    ) -> tuple[SampledNumbers, ...]:
         return tuple(
-            sample_values(
+            sample_numbers(
                 model,
                 part.prompts,
                 part.draw.horizon,
@@ -107,7 +107,7 @@ class NumberTask(ForecastTask[SampledValues]):
         )
 
     def read(
-        self, request: Request, drawn: Sequence[SampledValues], spread: tuple[float, ...]
+        self, request: Request, drawn: Sequence[SampledNumbers], spread: tuple[float, ...]
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         sampled, *looked_back = drawn
         factors = np.ones(len(request.prompts))

@@ -35,7 +35,7 @@ from loracast.model import AdaptedModel, spending, work_sha256
 from loracast.series import Panel
 from loracast.training import Example, Progress, TrainConfig, TrainResult
 
-__all__ = ["Engine", "FitPlan", "calibrated"]
+__all__ = ["Engine", "FitPlan", "scaled_for"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Engine:
     ) -> Engine:
         """Load a base and prune it to what the codec needs.
 
-        Without a codec numbers are shown as numbers where the model brings a value interface,
+        Without a codec numbers are shown as numbers where the model brings a numeric head,
         and as digits (`compact`) where it does not.
 
         Raises:
@@ -89,7 +89,7 @@ class Engine:
             codec = default_codec(model)
         made = codec if isinstance(codec, Codec) else make_codec(**codec)
         backbone = load_backbone(model, random_start=random_start)
-        backbone.use_values(shows_numbers(made), seed=random_start or 0)
+        backbone.use_numeric_head(shows_numbers(made), seed=random_start or 0)
         backbone.prune(symbol_ids(backbone.tokenizer, made.alphabet))
         return cls(AdaptedModel(backbone), made)
 
@@ -204,7 +204,7 @@ class Engine:
 
     def work_flops(self, work: Work, convention: str = "exact") -> float:
         """What prefills and decode steps cost."""
-        numbers = self.backbone.value_spec is not None
+        numbers = self.backbone.numeric_head_spec is not None
         return self.model.work_flops(work, convention, numbers=numbers)
 
     def forecast_flops(
@@ -333,9 +333,9 @@ class Engine:
         )
 
 
-def calibrated(engine: Engine, values: Sequence[np.ndarray]) -> Engine:
+def scaled_for(engine: Engine, values: Sequence[np.ndarray]) -> Engine:
     """The engine with a codec that knows the scale of these values, where it needs one."""
-    codec = engine.codec.calibrate(values)
+    codec = engine.codec.scaled_for(values)
     if codec is engine.codec:
         return engine
     return Engine(engine.model, codec)

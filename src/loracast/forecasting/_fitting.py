@@ -13,7 +13,7 @@ from typing import Any
 from loracast.adapters import AdapterConfig
 from loracast.errors import BudgetExceeded
 from loracast.forecasting._calibration import calibrate_spread
-from loracast.forecasting._engine import Engine, FitPlan, calibrated
+from loracast.forecasting._engine import Engine, FitPlan, scaled_for
 from loracast.forecasting._holdout import (
     HoldOut,
     calibration_series,
@@ -94,7 +94,7 @@ def run_fit(
         ConfigError, DataError, StorageError: see `Forecaster.fit`.
     """
     held = hold_out(panel, calibrate=engine.task.widens)
-    engine = calibrated(engine, held.train.values)
+    engine = scaled_for(engine, held.train.values)
     plan = plan_for(engine, held.train)
     digest = data_sha256(panel)
     wanted = validated(TrainConfig, {"steps": max_steps, "seed": seed} | dict(training))

@@ -19,7 +19,7 @@ from loracast.adapters import AdapterConfig, adapter_folder
 from loracast.codec import Codec, make_codec
 from loracast.errors import BudgetExceeded, ConfigError, DataError
 from loracast.flops import format_flops, parse_flops
-from loracast.forecasting._engine import Engine, calibrated
+from loracast.forecasting._engine import Engine, scaled_for
 from loracast.forecasting._fitting import FitReport, run_fit
 from loracast.forecasting._plot import draw_forecast
 from loracast.forecasting._quantiles import (
@@ -138,7 +138,7 @@ class Forecaster(Product[Engine, FitReport]):
         Args:
             model: 'embedded', a local folder, or a hub id.
             codec: how numbers are written: a preset's name, `{"name": ..., option: ...}`, or a
-                codec; default `continuous` where the model brings a value interface, as the
+                codec; default `continuous` where the model brings a numeric head, as the
                 embedded one does, else `compact`.
             seed: of everything random.
             n_samples: S, sampled paths per series; None draws 20, or more where a level wants more.
@@ -328,7 +328,7 @@ class Forecaster(Product[Engine, FitReport]):
         """
         found, short = usable_series(panel, strict=strict)
         # A codec with a scale of its own is told it before it counts what a history takes.
-        engine = self.engine if self.engine.model.adapter else calibrated(self.engine, found.values)
+        engine = self.engine if self.engine.model.adapter else scaled_for(self.engine, found.values)
         last = [context or engine.default_context(values) for values in found.values]
         found, unknown = usable_series(found, last=last, strict=strict)
         skipped = (*short, *unknown)

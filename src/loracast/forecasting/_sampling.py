@@ -12,7 +12,7 @@ import numpy as np
 
 from loracast.errors import ConfigError, DataError
 from loracast.forecasting._bounds import ROOM
-from loracast.forecasting._engine import Engine, calibrated
+from loracast.forecasting._engine import Engine, scaled_for
 from loracast.forecasting._quantiles import intervals, sample_quantiles
 from loracast.forecasting._task import constant_values
 from loracast.ledger import Ledger
@@ -203,7 +203,7 @@ def _shown(
         panel = panel.steps(-context, None)
     require_known(panel, None, "a forecast")
     if engine.model.adapter is None:
-        engine = calibrated(engine, panel.values)
+        engine = scaled_for(engine, panel.values)
     shown = [len(v) if context else engine.default_context(v) for v in panel.values]
     require_known(panel, shown, "a forecast")
     return engine, [v[-n:] for v, n in zip(panel.values, shown, strict=True)]

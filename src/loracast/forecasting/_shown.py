@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loracast.backbone import Backbone, has_values, resolve_model, symbol_ids
+from loracast.backbone import Backbone, has_numeric_head, resolve_model, symbol_ids
 from loracast.codec import Codec, ContinuousCodec, make_codec
 from loracast.errors import DataError
 from loracast.forecasting._continuous import NumberTask
@@ -32,12 +32,12 @@ _BENDS = ("transform", "reach", "headroom")  # options that change values, not t
 
 
 def default_codec(model: str) -> Codec:
-    """Numbers where a model brings a value interface, digits (`compact`) where it does not."""
-    return make_codec("continuous" if has_values(resolve_model(model)) else "compact")
+    """Numbers where a model brings a numeric head, digits (`compact`) where it does not."""
+    return make_codec("continuous" if has_numeric_head(resolve_model(model)) else "compact")
 
 
 def shows_numbers(codec: Codec) -> bool:
-    """Whether a model needs a value interface for this codec."""
+    """Whether a model needs a numeric head for this codec."""
     return isinstance(codec, ContinuousCodec)
 
 

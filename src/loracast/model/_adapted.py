@@ -18,7 +18,7 @@ from loracast.adapters import (
     read_manifest,
     save_adapter,
 )
-from loracast.backbone import Backbone, load_backbone, values_of
+from loracast.backbone import Backbone, load_backbone, numeric_head_of
 from loracast.decoding import Work
 from loracast.errors import ModelError
 from loracast.files import sha256_of
@@ -75,7 +75,7 @@ class AdaptedModel:
         """
         manifest = read_manifest(folder)
         base = load_backbone(model or manifest.model, random_start=manifest.random_start)
-        base.use_values(manifest.values is not None)
+        base.use_numeric_head(manifest.values is not None)
         lora = None if merge else manifest.adapter.spec(base.model)  # before PEFT wraps its layers
         backbone, manifest = load_adapter(folder, base=base)
         made = cls(backbone, manifest.adapter, lora, manifest)
@@ -88,7 +88,7 @@ class AdaptedModel:
         """Load a saved adapter that is to be trained further; as `load`, all of it trainable."""
         made = cls.load(folder, model=model, merge=False)
         network = made.backbone.model
-        interface = values_of(network)
+        interface = numeric_head_of(network)
         if made.adapter is not None and made.adapter.method == "full":
             network.requires_grad_(True)
             return made
@@ -133,7 +133,7 @@ class AdaptedModel:
         return StepPricer(
             self.architecture,
             self.lora,
-            self.backbone.value_spec,
+            self.backbone.numeric_head_spec,
             convention=convention,
             device=next(self.backbone.model.parameters()).device.type,
             optimizer=optimizer,
@@ -153,7 +153,7 @@ class AdaptedModel:
         )
         for rows, length in work.prefill:
             table = table + rules.forward(self.architecture, rows, length, self.lora, heads)
-        values = self.backbone.value_spec
+        values = self.backbone.numeric_head_spec
         if values is not None:
             shown = work.prefill_positions + (work.positions if numbers else 0)
             table = table + values.forward(shown, work.head_positions if numbers else 0)
@@ -242,7 +242,7 @@ class AdaptedModel:
         """
         if self.adapter is None:
             raise ModelError("nothing to save: the base is as it came; call fit first")
-        interface = values_of(self.backbone.model)
+        interface = numeric_head_of(self.backbone.model)
         manifest = AdapterManifest(
             model=self.backbone.name,
             base_sha256=self.backbone.base_sha256,

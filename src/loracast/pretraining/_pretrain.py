@@ -17,8 +17,8 @@ from loracast.backbone import (
     build_embedded,
     embedded_config,
     load_backbone,
-    save_values,
-    values_of,
+    numeric_head_of,
+    save_numeric_head,
 )
 from loracast.errors import ConfigError, StorageError, faults_in_one_line
 from loracast.files import whole_folder, write_whole
@@ -116,7 +116,7 @@ def pretrain(
         except OSError as error:
             raise StorageError(f"cannot write to {out}: {error}") from error
     base = load_backbone(str(folder))
-    base.use_values(any(k.kind != "digits" for k in recipe.kinds), seed=recipe.seed)
+    base.use_numeric_head(any(k.kind != "digits" for k in recipe.kinds), seed=recipe.seed)
     source = CorpusBatches(base, recipe.kinds, recipe.seed, recipe.context_range)
     validation = [
         example
@@ -127,7 +127,7 @@ def pretrain(
     attach_lora(base.model, AdapterConfig(method="full"), recipe.seed)
     with Ledger(out / "ledger.sqlite", parse_flops(recipe.budget), "exact") as ledger:
         pricer = StepPricer(
-            base.architecture, None, base.value_spec, optimizer=recipe.training.optimizer
+            base.architecture, None, base.numeric_head_spec, optimizer=recipe.training.optimizer
         )
         result = train(
             base.model,
@@ -151,11 +151,11 @@ def pretrain(
 
 
 def write_base(base: Backbone, folder: Path) -> None:
-    """A base as plain Hugging Face files in bfloat16, its value interface beside it in float32."""
-    interface = values_of(base.model)
-    base.use_values(False)
+    """A base as plain Hugging Face files in bfloat16, its numeric head beside it in float32."""
+    interface = numeric_head_of(base.model)
+    base.use_numeric_head(False)
     base.model.to(torch.bfloat16).save_pretrained(folder)
     base.tokenizer.save_pretrained(folder)
     (folder / "generation_config.json").write_text("{}\n")
     if interface is not None:
-        save_values(interface.float(), folder)
+        save_numeric_head(interface.float(), folder)

@@ -16,8 +16,8 @@ from loracast.forecasting import sample_quantiles
 from loracast.studies._facts import StageId
 from loracast.studies._report_data import (
     ExampleForecast,
-    LedgerEntry,
     ReportData,
+    SpentBlock,
     write_report_data,
 )
 from loracast.studies._schema import (
@@ -139,7 +139,7 @@ def _report_data(run: Run, found: Findings, told: Sequence[Contribution]) -> Rep
         running_error={m: tuple(np.nanmean(e, axis=(0, 2)).tolist()) for m, e in errors.items()},
         series_mae={m: tuple(np.nanmean(e, axis=(1, 2)).tolist()) for m, e in errors.items()},
         ledger=tuple(
-            LedgerEntry(
+            SpentBlock(
                 time=e.updated,
                 stage=StageId.read(e.stage).group,
                 kind=e.kind,

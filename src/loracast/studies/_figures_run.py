@@ -23,7 +23,7 @@ from loracast.studies._drawing import (
     new_figure,
     svg_figure,
 )
-from loracast.studies._report_data import GradientNorms, LedgerEntry, LossCurve
+from loracast.studies._report_data import GradientNorms, LossCurve, SpentBlock
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def loss_figure(curves: Sequence[LossCurve]) -> tuple[Figure, str] | None:
 
 @svg_figure
 def stages_figure(
-    by_stage: Mapping[str, float], entries: Sequence[LedgerEntry], limit_flops: float
+    by_stage: Mapping[str, float], entries: Sequence[SpentBlock], limit_flops: float
 ) -> tuple[Figure, str] | None:
     """FLOPs of each stage as a bar, split by kind of work where the ledger's entries are known."""
     stages = [s for s, flops in by_stage.items() if flops > 0]
@@ -116,7 +116,7 @@ def stages_figure(
 
 @svg_figure
 def burn_down_figure(
-    entries: Sequence[LedgerEntry], limit_flops: float
+    entries: Sequence[SpentBlock], limit_flops: float
 ) -> tuple[Figure, str] | None:
     """What is left of the budget over wall time, coloured by stage."""
     if not entries or limit_flops <= 0:

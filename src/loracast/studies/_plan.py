@@ -16,11 +16,11 @@ from loracast.studies._recipe import Recipe
 from loracast.studies._stage import Outlook, Stage
 from loracast.studies._stages import stages_of
 
-__all__ = ["Choice", "StudyPlan", "plan_study"]
+__all__ = ["PlannedSettings", "StudyPlan", "plan_study"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class PlannedSettings:
     """What a search settles on, as far as it changes costs."""
 
     rank: int
@@ -39,13 +39,13 @@ class StudyPlan:
             leaves more for it; empty where a forecast's cost is sure.
     """
 
-    plans: Mapping[Choice, Plan]
+    plans: Mapping[PlannedSettings, Plan]
     architecture: Architecture
     row_tokens: int
-    lean: Mapping[Choice, Plan]
+    lean: Mapping[PlannedSettings, Plan]
 
     @property
-    def costliest(self) -> Choice:
+    def costliest(self) -> PlannedSettings:
         """The choice whose plan spends most: if that one fits, all do."""
         return max(self.plans, key=lambda choice: self.plans[choice].total_flops)
 
@@ -90,7 +90,7 @@ def plan_study(recipe: Recipe) -> StudyPlan:
 
 def _plans(
     pricer: Pricer, stages: Sequence[Stage], *, lean: bool = False
-) -> tuple[dict[Choice, Plan], bool]:
+) -> tuple[dict[PlannedSettings, Plan], bool]:
     """Walk the stages, once for each choice that they may come to.
 
     Where `lean`, stages before the final one cost their least, which leaves more for it.
@@ -116,7 +116,7 @@ def _plans(
             grown += [(way, (*planned, *priced)) for way in ways]
         branches = grown
     return {
-        Choice(settings.rank, settings.window): Plan(
+        PlannedSettings(settings.rank, settings.window): Plan(
             tuple(e for e in planned if e.flops > 0), limit
         )
         for settings, planned in branches

@@ -104,7 +104,7 @@ class Pricer:
             LoracastError: data, codec or model cannot be used.
         """
         data = load_data(recipe)
-        codec = make_codec(**recipe.codec).calibrate(data.train.values).config()
+        codec = make_codec(**recipe.codec).scaled_for(data.train.values).config()
         here = recipe.model == "embedded" or Path(recipe.model).exists()
         # The weights do not matter for the price, so none are read.
         engine = Engine.open(recipe.model if here else "embedded", codec, random_start=0)

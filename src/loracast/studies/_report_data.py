@@ -18,10 +18,10 @@ __all__ = [
     "ExampleForecast",
     "GradientNorms",
     "GridCell",
-    "LedgerEntry",
     "LossCurve",
     "LossPoint",
     "ReportData",
+    "SpentBlock",
     "Table",
     "read_report_data",
     "write_report_data",
@@ -160,7 +160,7 @@ class Table(Record):
         return self
 
 
-class LedgerEntry(Record):
+class SpentBlock(Record):
     """One settled entry: when (seconds since the epoch), for what, and how much."""
 
     time: float
@@ -195,7 +195,7 @@ class ReportData(Record):
     examples: tuple[ExampleForecast, ...] = ()
     running_error: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
     series_mae: dict[str, tuple[Number, ...]] = Field(default_factory=dict)
-    ledger: tuple[LedgerEntry, ...] = ()
+    ledger: tuple[SpentBlock, ...] = ()
     tables: tuple[Table, ...] = ()
     value_unit: str = "original units"
     recipe: str = ""

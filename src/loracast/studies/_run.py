@@ -69,7 +69,7 @@ def run_study(
         shutil.rmtree(out)
     started = time.monotonic()
     data = load_data(recipe)
-    codec = make_codec(**recipe.codec).calibrate(data.train.values).config()
+    codec = make_codec(**recipe.codec).scaled_for(data.train.values).config()
     base = Engine.open(recipe.model, codec)
     workspace = Workspace(out, recipe.fingerprint(data.info.sha256, base.backbone.base_sha256))
     limit = parse_flops(recipe.budget)

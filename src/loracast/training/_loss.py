@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from loracast.backbone import History, NumberBatch, embed_mixed, text_body, values_of
+from loracast.backbone import History, NumberBatch, embed_mixed, numeric_head_of, text_body
 from loracast.training._attention import short_attention
 from loracast.training._batches import Batch, SoftTargets
 from loracast.training._example import IGNORED
@@ -30,14 +30,14 @@ def batch_loss(model: Any, batch: Batch, value_noise: float = 0.0) -> tuple[torc
     """Summed loss of a batch in nats, and over how many tokens and numbers.
 
     Args:
-        model: a causal LM; with a value interface where the batch shows numbers.
+        model: a causal LM; with a numeric head where the batch shows numbers.
         batch: padded sequences.
         value_noise: standard deviation of the Gaussian noise on shown numbers, in units of the
             context's own standard deviation; the targets stay clean. A model that has only seen
             exact pasts drifts when it reads its own forecasts.
 
     Raises:
-        ModelError: numbers for a model without a value interface.
+        ModelError: numbers for a model without a numeric head.
     """
     with short_attention(model, batch.input_ids.shape[1]):
         if batch.numbers is None:
@@ -83,7 +83,7 @@ def _mixed_loss(
         z = z + noise * torch.randn_like(z)
     history = History.of(z)
     inputs = embed_mixed(model, batch.input_ids, numbers, history)
-    interface = values_of(model)
+    interface = numeric_head_of(model)
     assert interface is not None
     hidden = text_body(model)(
         inputs_embeds=inputs,

@@ -13,7 +13,7 @@ from loracast.flops import (
     Architecture,
     CostTable,
     LoraSpec,
-    ValueSpec,
+    NumericHeadSpec,
     get_convention,
     trained_parameters,
 )
@@ -67,7 +67,7 @@ class StepPricer:
     Args:
         architecture: of the model as it runs (pruned vocabulary).
         lora: the adapter; None for full training.
-        values: the value interface, where the model has one.
+        values: the numeric head, where the model has one.
         convention: how FLOPs are counted.
         device: type of the device; on a CPU short sequences attend by plain products, whose
             backward recomputes nothing.
@@ -81,7 +81,7 @@ class StepPricer:
         self,
         architecture: Architecture,
         lora: LoraSpec | None = None,
-        values: ValueSpec | None = None,
+        values: NumericHeadSpec | None = None,
         *,
         convention: str = "exact",
         device: str = "cpu",

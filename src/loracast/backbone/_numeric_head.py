@@ -34,23 +34,23 @@ from loracast.errors import ModelError, faults_in_one_line
 __all__ = [
     "History",
     "Mixture",
-    "ValueInterface",
-    "ValueShape",
-    "attach_values",
-    "has_values",
-    "load_values",
-    "save_values",
+    "NumericHead",
+    "NumericHeadShape",
+    "attach_numeric_head",
+    "has_numeric_head",
+    "load_numeric_head",
+    "numeric_head_of",
+    "save_numeric_head",
     "text_body",
     "typical_step",
-    "values_of",
 ]
 
 _DYNAMIC = 8  # features of a step and channel beside the statics
 _LOG_SCALE = (-9.0, 4.0)  # of a component, in units of the typical step
 
 
-class ValueShape(BaseModel):
-    """The size of a value interface.
+class NumericHeadShape(BaseModel):
+    """The size of a numeric head.
 
     Args:
         hidden: of the model it stands on.
@@ -138,14 +138,14 @@ def typical_step(statics: torch.Tensor) -> torch.Tensor:
     return Statics.of(statics).log_step[:, None].exp()
 
 
-class ValueInterface(nn.Module):
+class NumericHead(nn.Module):
     """The value embedding and the distribution head.
 
     Args:
         shape: sizes.
     """
 
-    def __init__(self, shape: ValueShape) -> None:
+    def __init__(self, shape: NumericHeadShape) -> None:
         super().__init__()
         self.shape = shape
         self.embed_in = nn.Linear(shape.inputs, shape.width)
@@ -217,10 +217,10 @@ def _plain(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def values_of(model: Any) -> ValueInterface | None:
-    """The value interface of a causal LM, with or without PEFT around it; None if it has none."""
+def numeric_head_of(model: Any) -> NumericHead | None:
+    """The numeric head of a causal LM, with or without PEFT around it; None if it has none."""
     found = getattr(_plain(model), "value_interface", None)
-    return found if isinstance(found, ValueInterface) else None
+    return found if isinstance(found, NumericHead) else None
 
 
 def text_body(model: Any) -> Any:
@@ -239,8 +239,10 @@ def text_body(model: Any) -> Any:
     return body
 
 
-def attach_values(model: Any, shape: ValueShape | None = None, seed: int = 0) -> ValueInterface:
-    """Give a causal LM a fresh value interface, replacing one it has.
+def attach_numeric_head(
+    model: Any, shape: NumericHeadShape | None = None, seed: int = 0
+) -> NumericHead:
+    """Give a causal LM a fresh numeric head, replacing one it has.
 
     Args:
         model: without PEFT around it.
@@ -250,14 +252,14 @@ def attach_values(model: Any, shape: ValueShape | None = None, seed: int = 0) ->
     text_body(model)
     hidden = int(model.get_input_embeddings().weight.shape[1])
     if shape is None:
-        shape = ValueShape(hidden=hidden, width=max(256, 2 * min(hidden, 1024)))
+        shape = NumericHeadShape(hidden=hidden, width=max(256, 2 * min(hidden, 1024)))
     if shape.hidden != hidden:
         raise ModelError(
-            f"got a value interface for hidden size {shape.hidden}; the model has {hidden}"
+            f"got a numeric head for hidden size {shape.hidden}; the model has {hidden}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        interface = ValueInterface(shape)
+        interface = NumericHead(shape)
     model.value_interface = interface.to(model.get_input_embeddings().weight.device)
     return interface
 
@@ -265,7 +267,7 @@ def attach_values(model: Any, shape: ValueShape | None = None, seed: int = 0) ->
 _FILE = "values.safetensors"
 
 
-def save_values(interface: ValueInterface, folder: Path) -> Path:
+def save_numeric_head(interface: NumericHead, folder: Path) -> Path:
     """Write an interface into a model's or an adapter's folder; its shape is in the metadata."""
     tensors = {n: weight.detach().contiguous() for n, weight in interface.state_dict().items()}
     path = Path(folder) / _FILE
@@ -273,12 +275,12 @@ def save_values(interface: ValueInterface, folder: Path) -> Path:
     return path
 
 
-def has_values(folder: Path) -> bool:
-    """Whether a model's or an adapter's folder holds a value interface."""
+def has_numeric_head(folder: Path) -> bool:
+    """Whether a model's or an adapter's folder holds a numeric head."""
     return (Path(folder) / _FILE).is_file()
 
 
-def load_values(model: Any, folder: Path) -> ValueInterface | None:
+def load_numeric_head(model: Any, folder: Path) -> NumericHead | None:
     """Attach the interface that a folder holds; None where it holds none.
 
     Raises:
@@ -289,12 +291,12 @@ def load_values(model: Any, folder: Path) -> ValueInterface | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            shape = ValueShape.model_validate_json((file.metadata() or {}).get("shape", ""))
+            shape = NumericHeadShape.model_validate_json((file.metadata() or {}).get("shape", ""))
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        interface = attach_values(model, shape)
+        interface = attach_numeric_head(model, shape)
         interface.load_state_dict(tensors)
     except (SafetensorError, ValidationError, RuntimeError, OSError) as error:
         raise ModelError(
-            f"the value interface {path} could not be read: {faults_in_one_line(error)}"
+            f"the numeric head {path} could not be read: {faults_in_one_line(error)}"
         ) from error
     return interface

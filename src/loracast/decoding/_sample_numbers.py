@@ -1,6 +1,6 @@
 """Sample paths of numbers: prefill each context once, then one decode step a time step.
 
-The counterpart of `sample_paths` for models with a value interface. Knows normalised values, not
+The counterpart of `sample_paths` for models with a numeric head. Knows normalised values, not
 units; a range that values must stay in is the caller's to give.
 """
 
@@ -15,17 +15,17 @@ import numpy as np
 import torch
 
 from loracast.backbone import History, Mixed, embed_mixed, left_padded, number_batch, text_body
-from loracast.backbone import values_of as interface_of
+from loracast.backbone import numeric_head_of as interface_of
 from loracast.codec import VALUE_CHANNELS
 from loracast.decoding._model import CausalModel
 from loracast.decoding._plan import MAX_ROWS, Work, groups
 from loracast.errors import ConfigError, DataError, ModelError
 
-__all__ = ["SampledValues", "plan_values", "sample_values"]
+__all__ = ["SampledNumbers", "plan_numbers", "sample_numbers"]
 
 
 @dataclass(frozen=True)
-class SampledValues(Work):
+class SampledNumbers(Work):
     """Sampled normalised paths, and the work they took.
 
     Args:
@@ -51,16 +51,16 @@ def _uniforms(seed: int, key: str, sample: int, shape: tuple[int, ...]) -> np.nd
     return drawn
 
 
-def plan_values(
+def plan_numbers(
     lengths: Sequence[int], n_steps: int, *, n_samples: int, max_rows: int = MAX_ROWS
 ) -> Work:
-    """What `sample_values` will feed, exactly.
+    """What `sample_numbers` will feed, exactly.
 
     Args:
         lengths: N prompt lengths in positions.
         n_steps: H.
         n_samples: S.
-        max_rows: as in `sample_values`.
+        max_rows: as in `sample_numbers`.
     """
     calls: list[tuple[int, int]] = []
     positions = cached = answered = 0
@@ -76,7 +76,7 @@ def plan_values(
     return Work(tuple(calls), positions, cached, answered)
 
 
-def sample_values(
+def sample_numbers(
     model: Any,
     prompts: Sequence[Mixed],
     n_steps: int,
@@ -89,14 +89,14 @@ def sample_values(
     dtype: torch.dtype | None = None,
     progress: Callable[[int], None] | None = None,
     limits: Sequence[np.ndarray] | None = None,
-) -> SampledValues:
+) -> SampledNumbers:
     """Continue each prompt by S sampled paths of H steps.
 
     Samples come in antithetic pairs, so that their median is steady at small S. The draw of a path
     depends on (seed, key, sample) alone.
 
     Args:
-        model: a causal LM with a value interface, in evaluation mode.
+        model: a causal LM with a numeric head, in evaluation mode.
         prompts: N encoded contexts that end with a number.
         n_steps: H.
         n_samples: S.
@@ -112,7 +112,7 @@ def sample_values(
     Raises:
         DataError: no prompts, repeated keys, or a prompt that does not end with a number.
         ConfigError: an option out of range.
-        ModelError: no value interface, training mode, or numbers that are no longer finite.
+        ModelError: no numeric head, training mode, or numbers that are no longer finite.
     """
     if not prompts:
         raise DataError("got no prompts; expected at least one series")
@@ -124,7 +124,7 @@ def sample_values(
             f"max_rows={max_rows}; expected each above 0"
         )
     if interface_of(model) is None:
-        raise ModelError("got a model without a value interface; fit it with codec 'continuous'")
+        raise ModelError("got a model without a numeric head; fit it with codec 'continuous'")
     lm = CausalModel(model, dtype)
     lengths, channels = [len(p.ids) for p in prompts], []
     for prompt, key, length in zip(prompts, keys, lengths, strict=True):
@@ -138,7 +138,7 @@ def sample_values(
             f"got {max(lengths)} positions and {n_steps} steps to forecast; the model has {limit} "
             "positions: shorten the context or the horizon"
         )
-    work = plan_values(lengths, n_steps, n_samples=n_samples, max_rows=max_rows)
+    work = plan_numbers(lengths, n_steps, n_samples=n_samples, max_rows=max_rows)
     paths: list[np.ndarray] = [np.empty(0)] * len(prompts)
     held: list[np.ndarray] = [np.empty(0, dtype=bool)] * len(prompts)
     with lm.computing():
@@ -167,7 +167,7 @@ def sample_values(
                         "the adapter are broken"
                     )
                 paths[i] = whole
-    return SampledValues(
+    return SampledNumbers(
         work.prefill, work.positions, work.cached, work.head_positions, paths, held
     )
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from loracast.flops._cost import CostTable
 
-__all__ = ["ValueSpec"]
+__all__ = ["NumericHeadSpec"]
 
 
 @dataclass(frozen=True)
-class ValueSpec:
-    """The cost-relevant sizes of a value interface.
+class NumericHeadSpec:
+    """The cost-relevant sizes of a numeric head.
 
     Args:
         inputs: features of one position.

@@ -1,4 +1,4 @@
-"""The value interface: densities against scipy, draws against their distribution, files."""
+"""The numeric head: densities against scipy, draws against their distribution, files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from scipy import stats
 from loracast.backbone import (
     History,
     Numbers,
-    attach_values,
+    attach_numeric_head,
     build_embedded,
     embed_mixed,
     embedded_config,
     left_padded,
     load_backbone,
-    load_values,
+    load_numeric_head,
     number_batch,
-    save_values,
-    values_of,
+    numeric_head_of,
+    save_numeric_head,
 )
-from loracast.backbone._values import Mixture
+from loracast.backbone._numeric_head import Mixture
 from loracast.codec import VALUE_CHANNELS, VALUE_STATICS
 from loracast.errors import ModelError
 
@@ -105,7 +105,7 @@ def test_gaps_are_filled_by_the_last_value_seen_and_marked() -> None:
 def test_a_mixed_batch_embeds_each_position_as_its_row_alone_does(folder: Path) -> None:
     """Oracle: token rows from the table, numbers one step at a time from their last three."""
     model = load_backbone(str(folder)).model
-    interface = attach_values(model, seed=1)
+    interface = attach_numeric_head(model, seed=1)
     rng = np.random.default_rng(0)
     z = rng.normal(size=(4, 2)).astype(np.float32)
     told = rng.normal(0, 0.3, (2, VALUE_STATICS)).astype(np.float32)
@@ -143,7 +143,7 @@ def test_numbers_are_refused_without_an_interface(folder: Path) -> None:
         torch.device("cpu"),
     )
     model = load_backbone(str(folder)).model
-    with pytest.raises(ModelError, match="without a value interface"):
+    with pytest.raises(ModelError, match="without a numeric head"):
         embed_mixed(model, torch.zeros(1, 2, dtype=torch.int64), numbers)
 
 
@@ -155,12 +155,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_interface_is_saved_beside_a_model_and_found_again(folder: Path) -> None:
     model = load_backbone(str(folder)).model
-    assert values_of(model) is None
-    made = attach_values(model, seed=5)
+    assert numeric_head_of(model) is None
+    made = attach_numeric_head(model, seed=5)
     with torch.no_grad():
         made.head_out.weight.normal_()
-    save_values(made, folder)
-    found = values_of(load_backbone(str(folder)).model)
+    save_numeric_head(made, folder)
+    found = numeric_head_of(load_backbone(str(folder)).model)
     assert found is not None
     for name, weight in made.state_dict().items():
         assert torch.equal(weight, found.state_dict()[name])
@@ -168,14 +168,14 @@ def test_an_interface_is_saved_beside_a_model_and_found_again(folder: Path) -> N
 
 def test_a_broken_interface_is_one_line(folder: Path) -> None:
     (folder / "values.safetensors").write_bytes(b"no")
-    with pytest.raises(ModelError, match="value interface"):
+    with pytest.raises(ModelError, match="numeric head"):
         load_backbone(str(folder))
     model = load_backbone(str(folder), random_start=1).model
-    assert load_values(model, folder.parent) is None
+    assert load_numeric_head(model, folder.parent) is None
 
 
 def test_absent_channels_change_nothing(folder: Path) -> None:
-    interface = attach_values(load_backbone(str(folder)).model, seed=1)
+    interface = attach_numeric_head(load_backbone(str(folder)).model, seed=1)
     z = torch.randn(1, 6, VALUE_CHANNELS)
     present = torch.tensor([[True, True] + [False] * (VALUE_CHANNELS - 2)])
     observed = present[:, None].expand(1, 6, -1)
