@@ -121,7 +121,7 @@ def test_the_codecs_named_here_are_those_there_are() -> None:
 
 
 RECIPES = {
-    "codec": ("codec/_registry.py", "Codec"),
+    "codec": ("codec/_registry.py", "TextCodec"),
     "baseline": ("evaluation/_methods.py", "Method"),
     "metric": ("evaluation/_metrics.py", "Metric"),
     "FLOPs convention": ("flops/_conventions.py", "Convention"),
@@ -130,7 +130,7 @@ RECIPES = {
 
 @pytest.mark.parametrize("thing", RECIPES)
 def test_the_recipe_names_the_right_files(thing: str) -> None:
-    """Every path is there, every name stands in the room's code, and the registry is named."""
+    """Every path is there, every name stands in the code, and the registry is named."""
     registry, kind = RECIPES[thing]
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.split(f"## Add a {thing}\n")[1].split("\n## ")[0]
@@ -140,7 +140,7 @@ def test_the_recipe_names_the_right_files(thing: str) -> None:
         path = ROOT / name
         assert (path.parent if path.name == "_mine.py" else path).exists(), name
     assert f"src/loracast/{registry}" in paths
-    code = " ".join(path.read_text() for path in (PACKAGE / registry).parent.glob("*.py"))
+    code = " ".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     names = [name for name in quoted if name.isidentifier()]
     assert kind in names
     assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
