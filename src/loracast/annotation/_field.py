@@ -105,8 +105,11 @@ class Field(ABC):
     def read_mark(
         self, facts: SeriesFacts, start: int, end: int, mark: str, values: np.ndarray, where: str
     ) -> SeriesFacts:
-        """The facts with one mark more; `where` begins the message of an error."""
-        raise NotImplementedError
+        """The facts with one mark more; `where` begins the message of an error.
+
+        Asked of a field with marks alone, which says how.
+        """
+        raise AssertionError(f"field {self.name!r} has no marks")
 
 
 class LabelField(Field):
@@ -192,8 +195,11 @@ class ValueField(Field):
         return None
 
     def read_number(self, facts: SeriesFacts, value: float, where: str) -> SeriesFacts:
-        """The facts with the number of its control; `where` begins the message of an error."""
-        raise NotImplementedError
+        """The facts with the number of its control; `where` begins the message of an error.
+
+        Asked of a field with a control alone, which says how.
+        """
+        raise AssertionError(f"field {self.name!r} has no number")
 
 
 def quoted(label: Any, known: Sequence[str], name: str) -> str:
